@@ -1,0 +1,106 @@
+//! A batch: what is applied together or not at all.
+
+use opifex_packet::TopicName;
+
+use crate::{Due, Durability, Epoch, Op, RecordVersion, SessionId, Timestamp};
+
+/// Operations that are applied in order, all or none, at every crash point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// In whose name it is written.
+    pub author: Author,
+    /// What must hold before any of it is applied.
+    pub guards: Vec<Guard>,
+    /// What to do, in order.
+    pub ops: Vec<Op>,
+    /// Makes a resubmission harmless; a backend whose outcomes are never unknown ignores it.
+    pub key: Option<IdempotencyKey>,
+    /// The level at which [`crate::Receipt::durable`] resolves.
+    pub durability: Durability,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Batch {
+    /// A batch without guards and key.
+    pub fn new(author: Author, durability: Durability, now: Timestamp) -> Batch {
+        Batch { author, guards: Vec::new(), ops: Vec::new(), key: None, durability, now }
+    }
+
+    /// The same with one more operation.
+    pub fn with(mut self, op: Op) -> Batch {
+        self.ops.push(op);
+        self
+    }
+}
+
+/// In whose name a batch is written. Only the author's right is checked; towards another session a batch can do one
+/// thing: enqueue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// A session under its epoch: `Fenced` when the epoch is not the session's any more or the session ended.
+    Session(SessionId, Epoch),
+    /// A due item under its claim: `Conflict` when the item is gone or its version changed. The claim itself is the
+    /// first effect of the batch, see [`crate::DueItem`].
+    Claim(Due),
+    /// The broker itself: publishers in the process or without a durable session, and administration.
+    Broker,
+}
+
+impl Author {
+    /// The session that operations on "the author's session" mean, if there is one: the author itself, or the session
+    /// behind a claimed item.
+    pub fn session(&self) -> Option<SessionId> {
+        use crate::DueItem::*;
+        match self {
+            Author::Session(id, _) => Some(*id),
+            Author::Claim(due) => match due.item {
+                SessionExpired(id) | Will(id) | SessionEnded(id) | QueuedExpired(id, _) => Some(id),
+                RetainedExpired(_) => None,
+            },
+            Author::Broker => None,
+        }
+    }
+}
+
+/// A precondition on one record; when it does not hold the batch fails with `Conflict`, naming the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The record.
+    pub record: GuardedRecord,
+    /// What it must be.
+    pub expect: Expectation,
+}
+
+/// A record that a guard can look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuardedRecord {
+    /// A session that has not ended.
+    Session(SessionId),
+    /// The retained message of a topic.
+    Retained(TopicName<'static>),
+}
+
+/// What a guard asks of its record.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// It is there.
+    Exists,
+    /// It is not there.
+    Absent,
+    /// The session is at this epoch (never holds for other records).
+    AtEpoch(Epoch),
+    /// The record is at this version (a session's version is its epoch).
+    AtVersion(RecordVersion),
+}
+
+/// Names a batch so that submitting it twice applies it once. There is one writer per open connection, `n` counts up.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    /// The writer: a number that no other writer of the store has.
+    pub writer: u64,
+    /// The batch's number among the writer's.
+    pub n: u64,
+    /// The writer knows the outcomes of all its batches below this number; the store forgets those.
+    pub known_below: u64,
+}

@@ -1,0 +1,23 @@
+//! What a backend declares about itself. Claimed means tested by the kit.
+
+use crate::Durability;
+
+/// What a backend declares about itself; constant while it is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The backend's short name, as in configuration: `memory`, `sqlite`.
+    pub name: &'static str,
+    /// The highest level that a batch may ask for; a higher one is refused as `Unsupported`.
+    pub max_durability: Durability,
+    /// At most this many operations a batch (each target of an enqueue counts as one more).
+    pub max_batch_ops: usize,
+    /// At most this many bytes of messages a batch.
+    pub max_batch_bytes: usize,
+    /// The largest message (topic, properties and payload together), in bytes.
+    pub max_message_bytes: usize,
+    /// Whether an operation can end with certainty `Unknown` short of the process's death. A backend that says no
+    /// stores no idempotency keys.
+    pub unknown_outcomes: bool,
+    /// Whether one process alone may have the store open.
+    pub exclusive: bool,
+}

@@ -1,0 +1,35 @@
+//! Reads come in pages: bounded, resumable, each one a snapshot.
+
+use bytes::Bytes;
+
+/// Where the next page begins. Opaque: only the backend that made it reads it. It stays valid while the store is open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor(pub Bytes);
+
+/// How much a page may hold. A page holds at least one item when there is one, also when that exceeds `bytes`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// At most this many items; 0 counts as 1.
+    pub items: usize,
+    /// Stop after this many bytes of messages.
+    pub bytes: usize,
+}
+
+impl PageLimit {
+    /// At most so many items, and a megabyte.
+    pub fn items(items: usize) -> PageLimit {
+        PageLimit { items, bytes: 1 << 20 }
+    }
+}
+
+/// One page of a walk. What is present throughout the walk is returned exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items, in the walk's order.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None`: this was the last one.
+    pub next: Option<Cursor>,
+    /// How many index nodes or rows the store looked at for this page: the kit checks with it that a read costs what
+    /// it finds, not what there is.
+    pub examined: usize,
+}

@@ -1,0 +1,71 @@
+//! The contract that every backend implements, and the broker is generic over.
+
+use std::future::Future;
+
+use opifex_packet::TopicFilter;
+
+use crate::{
+    Batch, Capabilities, Cursor, Due, OpenSession, OpenedSession, Page, PageLimit, QueuePage, Receipt,
+    Record, RecordKind, Result, Retained, Seq, SessionId, Timestamp,
+};
+
+/// A store of broker state. See the crate's documentation for the rules that bind all methods.
+///
+/// - *All or nothing*: a batch is applied whole or not at all, at every crash point.
+/// - *Durability is a prefix*: when a receipt is durable, so is every batch ordered before it that touches one of its
+///   sessions or topics. When a commit fails, every ordered and not yet durable batch fails with it.
+/// - *Back-pressure*: a full backend makes `submit` wait; its queue and its tasks are bounded.
+/// - *Cancellation*: a dropped future leaves the state before or after the call, never one between.
+/// - Absent is `Ok` with `None` or an outcome, never an error.
+pub trait Persistence: Send + Sync + 'static {
+    /// What this backend declares about itself.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Takes the client's session over, or creates one, and bumps its epoch: from then on batches of earlier epochs
+    /// are `Fenced`.
+    ///
+    /// Durable when it returns, at the level asked for. Not idempotent: each call takes the next epoch. It includes
+    /// every batch ordered before it. A client without stored state gets a new session; a session whose expiry has
+    /// passed at `now` is ended like one that clean start ends.
+    ///
+    /// The will of the connection that is taken over is cancelled when the session continues and the will has a
+    /// delay; else it becomes due under the old session's id (MQTT 5.0, 3.1.3.2.2; [MQTT-3.1.2-8]).
+    fn open_session(&self, open: OpenSession) -> impl Future<Output = Result<OpenedSession>> + Send;
+
+    /// Applies a batch. Returns when its place in the order and its outcomes are fixed (*ordered*); the receipt tells
+    /// when it is durable. Batches of one author are ordered as they were submitted.
+    fn submit(&self, batch: Batch) -> impl Future<Output = Result<Receipt>> + Send;
+
+    /// Entries of the session's queue after `after`, in order of their numbers. A session that is not there has none.
+    fn queue(
+        &self,
+        session: SessionId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<QueuePage>> + Send;
+
+    /// Retained messages that match any of the filters (without `$share/.../`), each once, by topic in an order of
+    /// the backend's own. Expired ones may be among them. Costs what matches and the distinct values at each wildcard
+    /// level, never a walk of everything.
+    fn retained(
+        &self,
+        filters: &[TopicFilter<'_>],
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Retained>>> + Send;
+
+    /// All records of one kind.
+    fn scan(
+        &self,
+        kind: RecordKind,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Record>>> + Send;
+
+    /// What is due at `now`, earliest first. The same items come again until they are claimed; a full page is asked
+    /// for again after its items were dealt with.
+    fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send;
+
+    /// Refuses new batches, makes all ordered ones durable, and returns. Every later call answers `Closed`.
+    fn close(&self) -> impl Future<Output = Result<()>> + Send;
+}
