@@ -1,1 +1,19 @@
-//! Skeleton.
+//! MQTT over any byte stream: what arrives in pieces, what waits to be sent, and who may push it out.
+//!
+//! The crate has two levels. A broker with many connections takes the halves apart: [`Inbox`] reads all that is there
+//! and lends it out without owning a buffer between batches, [`Outlet`] holds what waits for one peer together with
+//! the write half, so that whoever filled it can flush it at once.
+//!
+//! Nothing here knows sessions, keep-alive or a broker, and no transport is named: TCP, TLS, WebSocket, a Unix socket
+//! or an in-memory pipe are all `AsyncRead + AsyncWrite`.
+
+mod inbox;
+mod outlet;
+mod pool;
+mod scratch;
+mod segments;
+
+pub use inbox::{Inbox, Read};
+pub use outlet::{Flush, Outlet};
+pub use scratch::SCRATCH_BYTES;
+pub use segments::{CHUNK_BYTES, SHARE_FROM_BYTES};
