@@ -192,7 +192,7 @@ impl Segments {
         match at_most {
             _ if !writer.is_write_vectored() => self.poll_write_slices::<1, W>(cx, writer),
             ..=8 => self.poll_write_slices::<8, W>(cx, writer),
-            ..=64 => self.poll_write_slices::<64, W>(cx, writer),
+            9..=64 => self.poll_write_slices::<64, W>(cx, writer),
             // Linux takes 1024 slices a call; beyond 512 the call itself does not count any more.
             _ => self.poll_write_slices::<512, W>(cx, writer),
         }
