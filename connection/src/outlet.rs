@@ -120,6 +120,13 @@ impl Outlet {
         }
     }
 
+    /// Wakes the owner's task: somebody left it something to do.
+    pub fn wake_owner(&self) {
+        if let Some(owner) = &self.owner {
+            owner.wake_by_ref();
+        }
+    }
+
     /// Hands the transport what it takes now. Anybody may call this; the transport is polled with the owner's waker,
     /// and outside of the calling task's cooperative budget, which would otherwise be mistaken for a full transport.
     ///

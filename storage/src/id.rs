@@ -5,7 +5,7 @@ use std::fmt;
 macro_rules! number {
     ($(#[$docs:meta])* $name:ident) => {
         $(#[$docs])*
-        #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub u64);
 
         impl fmt::Display for $name {
