@@ -40,8 +40,8 @@ impl Batch {
 pub enum Author {
     /// A session under its epoch: `Fenced` when the epoch is not the session's any more or the session ended.
     Session(SessionId, Epoch),
-    /// A due item under its claim: `Conflict` when the item is gone or its version changed. The claim itself is the
-    /// first effect of the batch, see [`crate::DueItem`].
+    /// A due item under its claim: `Conflict` when the item is gone, its version changed, or it is not due any more at
+    /// the batch's `now`. The claim itself is the first effect of the batch, see [`crate::DueItem`].
     Claim(Due),
     /// The broker itself: publishers in the process or without a durable session, and administration.
     Broker,

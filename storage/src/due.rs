@@ -19,13 +19,14 @@ pub struct Due {
 /// What can become due.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DueItem {
-    /// The session's expiry has passed. A claim ends it.
+    /// The session's expiry has passed. A claim ends it; a session that was opened before the claim goes on.
     SessionExpired(SessionId),
-    /// The will of this session (also of one that ended) is to be published. A claim removes it.
+    /// The will of this session (also of one that ended) is to be published. A claim removes it. A session that was
+    /// taken over may have one due of an earlier connection; the version tells them apart.
     Will(SessionId),
     /// The session ended; its remains are to be handed on (an enqueue to another session and a settle of this one's
     /// entry, in one batch) or removed by [`crate::Op::Purge`]. A claim alone changes nothing: the item keeps its
-    /// version and goes with the last of the remains.
+    /// version and goes with the last of the remains. A session that leaves nothing leaves no item.
     SessionEnded(SessionId),
     /// The queue entry expired. A claim settles it; entries with a packet id never expire.
     QueuedExpired(SessionId, Seq),

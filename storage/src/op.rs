@@ -10,15 +10,16 @@ use crate::{Message, Seq, SessionExpiry, SessionId, SubscriptionRecord, Target};
 /// never fails the batch.
 ///
 /// "The author's session" is [`crate::Author::session`]; an operation on it in a batch that has none fails the batch
-/// as `Unsupported`.
+/// as `Unsupported`. When that session has ended (by an earlier operation of the batch, by the claim, or as the claimed
+/// item says) they answer `Absent`; only `Settle` still removes what it left in its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Changes how long the author's session outlives its connection. `Done`.
     SetExpiry(SessionExpiry),
     /// The connection of the author's session has closed at the batch's `now`: the clocks of expiry and will delay
-    /// start. A will whose delay exceeds the session's expiry is due at the expiry. `Done`.
+    /// start. A will whose delay exceeds the session's expiry is due at the expiry. Clocks that run already run on. `Done`.
     GoOffline,
-    /// Ends a session (the author's own, or any in a batch of the broker): it is gone for everybody at once, its will
+    /// Ends a session (the author's own, or any in a batch of the broker; else `Unsupported`): it is gone for everybody at once, its will
     /// is due now, its remains become a due item. `Done`, or `Absent`.
     EndSession(SessionId),
     /// Creates or replaces the subscription of the author's session with this filter. `Subscribed`.
@@ -40,7 +41,8 @@ pub enum Op {
         /// The id.
         packet_id: PacketId,
     },
-    /// PUBREC was seen: the entry keeps its packet id, its message is let go. `Done`; `Absent` if settled.
+    /// PUBREC was seen: the entry keeps its packet id, its message is let go. `Done`; `Absent` if settled, or if it has
+    /// no packet id.
     Release(Seq),
     /// The entry's delivery has ended: it is removed. `Done`; `Absent` if it was already.
     Settle(Seq),
@@ -55,7 +57,8 @@ pub enum Op {
     /// Removes the will of the author's session. `Done`, or `Absent`.
     TakeWill,
     /// Removes up to so many of the remains of an ended session (only in a batch under the claim of its
-    /// [`crate::DueItem::SessionEnded`]). `Purged`.
+    /// [`crate::DueItem::SessionEnded`], else `Unsupported`): entries of its queue in order of their numbers, then the
+    /// rest. `Purged`.
     Purge {
         /// At most this many records, at least 1.
         limit: usize,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(pub Bytes);
 
-/// How much a page may hold. A page holds at least one item when there is one, also when that exceeds `bytes`.
+/// How much a page may hold. An item that exceeds `bytes` by itself makes a page of its own.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     /// At most this many items; 0 counts as 1.
@@ -23,6 +23,9 @@ impl PageLimit {
 }
 
 /// One page of a walk. What is present throughout the walk is returned exactly once.
+///
+/// The work for a page is bounded, too: a store that has looked at enough ends the page there, with few items or none,
+/// and says where to go on. Only `next` tells whether the walk has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items, in the walk's order.

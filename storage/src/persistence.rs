@@ -26,17 +26,20 @@ pub trait Persistence: Send + Sync + 'static {
     ///
     /// Durable when it returns, at the level asked for. Not idempotent: each call takes the next epoch. It includes
     /// every batch ordered before it. A client without stored state gets a new session; a session whose expiry has
-    /// passed at `now` is ended like one that clean start ends.
+    /// passed at `now` is ended like one that clean start ends. (A connection that still stands closes at `now`: its
+    /// session ends if its expiry is 0.)
     ///
     /// The will of the connection that is taken over is cancelled when the session continues and the will has a
-    /// delay; else it becomes due under the old session's id (MQTT 5.0, 3.1.3.2.2; [MQTT-3.1.2-8]).
+    /// delay that has not passed; else it becomes due under the old session's id (MQTT 5.0, 3.1.3.2.2;
+    /// [MQTT-3.1.2-8]).
     fn open_session(&self, open: OpenSession) -> impl Future<Output = Result<OpenedSession>> + Send;
 
     /// Applies a batch. Returns when its place in the order and its outcomes are fixed (*ordered*); the receipt tells
     /// when it is durable. Batches of one author are ordered as they were submitted.
     fn submit(&self, batch: Batch) -> impl Future<Output = Result<Receipt>> + Send;
 
-    /// Entries of the session's queue after `after`, in order of their numbers. A session that is not there has none.
+    /// Entries of the session's queue after `after`, in order of their numbers. Those of an ended session are read until
+    /// they are removed; a session that is not there has none.
     fn queue(
         &self,
         session: SessionId,
@@ -63,7 +66,7 @@ pub trait Persistence: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Page<Record>>> + Send;
 
     /// What is due at `now`, earliest first. The same items come again until they are claimed; a full page is asked
-    /// for again after its items were dealt with.
+    /// for again after its items were dealt with, so there is no `next`.
     fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send;
 
     /// Refuses new batches, makes all ordered ones durable, and returns. Every later call answers `Closed`.

@@ -45,7 +45,8 @@ impl QueueLimits {
 pub enum FullPolicy {
     /// The message that comes.
     DropNewest,
-    /// The oldest entries that have no packet id and were not handed out; the message that comes if there is none.
+    /// The oldest entries that have no packet id recorded, as many as are needed; the message that comes if there are
+    /// not enough. (A QoS 1 entry may be on its way all the same: settling it later finds it absent.)
     DropOldest,
 }
 
@@ -84,8 +85,8 @@ pub enum QueuedState {
 pub struct QueuePage {
     /// Entries in order of their numbers.
     pub items: Vec<Queued>,
-    /// Every entry up to this number is in this page or an earlier one, or is settled: a number missing below it is a
-    /// drop or a settlement, one above it may still appear.
+    /// Every entry up to this number is in this page or an earlier one, or is settled: a number missing below it was
+    /// settled or displaced, one above it may still appear. At least the `after` of the read.
     pub final_up_to: Seq,
     /// Whether entries after the last item exist now.
     pub more: bool,

@@ -76,7 +76,7 @@ pub struct OpenedSession {
     pub session: SessionRecord,
     /// Whether stored state was found and continued: CONNACK's session present.
     pub present: bool,
-    /// The session that this open ended, when there was one and it was not continued. It becomes a due item.
+    /// The session that this open ended, when there was one and it was not continued. What it leaves becomes a due item.
     pub ended: Option<SessionId>,
     /// Whether the open made a will due: the broker asks [`crate::Persistence::due`].
     pub will_due: bool,
