@@ -1,1 +1,11 @@
 //! Skeleton.
+
+mod access;
+mod limits;
+mod static_users;
+
+pub use access::{AccessControl, Action, AllowAll, Credentials, Identity, Peer, Verdict, VerdictFuture};
+pub use limits::Limits;
+pub use static_users::{
+    PasswordHash, Rules, StaticUsers, StaticUsersBuilder, StaticUsersError, hash_password,
+};
