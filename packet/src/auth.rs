@@ -56,7 +56,7 @@ impl<'a> Auth<'a> {
 }
 
 /// [MQTT-3.15.2-1]: table 3-11 says who sends what.
-fn allows(reason: ReasonCode, reader: Role) -> bool {
+pub(crate) fn allows(reason: ReasonCode, reader: Role) -> bool {
     match reason {
         ReasonCode::Success => reader == Role::Client,
         ReasonCode::ContinueAuthentication => true,

@@ -67,7 +67,7 @@ impl<'a> Connack<'a> {
 }
 
 /// [MQTT-3.2.2-8]
-fn allows(reason: ReasonCode) -> bool {
+pub(crate) fn allows(reason: ReasonCode) -> bool {
     matches!(
         reason,
         ReasonCode::Success

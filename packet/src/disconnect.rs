@@ -58,7 +58,7 @@ impl<'a> Disconnect<'a> {
 }
 
 /// [MQTT-3.14.2-1]: table 3-10 says who sends what.
-fn allows(reason: ReasonCode, reader: Role) -> bool {
+pub(crate) fn allows(reason: ReasonCode, reader: Role) -> bool {
     match reason {
         ReasonCode::Success | ReasonCode::DisconnectWithWill => reader == Role::Server,
         ReasonCode::UnspecifiedError

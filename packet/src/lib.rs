@@ -24,7 +24,7 @@
 //! In reading order: the words of the protocol ([`Version`], [`QoS`], [`PacketId`], [`ReasonCode`],
 //! [`TopicName`], [`TopicFilter`], [`Properties`]), the packets, one file each, gathered in
 //! [`Packet`], then [`decode()`] and [`Packet::encode`], and last [`raw`] for packets that are
-//! broken on purpose.
+//! broken on purpose. With the feature `proptest`, `strategies` generates valid packets.
 
 mod version;
 
@@ -74,6 +74,8 @@ mod varint;
 mod writer;
 
 pub mod raw;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 
 pub use auth::Auth;
 pub use connack::Connack;

@@ -53,7 +53,7 @@ impl<'a> Suback<'a> {
 }
 
 /// [MQTT-3.9.3-2]
-fn allows(reason: ReasonCode, version: Version) -> bool {
+pub(crate) fn allows(reason: ReasonCode, version: Version) -> bool {
     match reason {
         ReasonCode::Success | ReasonCode::GrantedQoS1 | ReasonCode::GrantedQoS2 => true,
         ReasonCode::UnspecifiedError => version != Version::V3_1,

@@ -57,7 +57,7 @@ impl<'a> Unsuback<'a> {
 }
 
 /// [MQTT-3.11.3-2]
-fn allows(reason: ReasonCode) -> bool {
+pub(crate) fn allows(reason: ReasonCode) -> bool {
     matches!(
         reason,
         ReasonCode::Success
