@@ -3,6 +3,7 @@
 mod access;
 mod limits;
 mod static_users;
+pub mod topic_tree;
 
 pub use access::{AccessControl, Action, AllowAll, Credentials, Identity, Peer, Verdict, VerdictFuture};
 pub use limits::Limits;
