@@ -25,9 +25,12 @@ pub enum TopicError {
     /// A `+` does not fill its level.
     #[error("+ shares its level with other characters")]
     MisplacedSingleLevel,
-    /// `$share/` is not followed by a share name without `+` and `#`.
-    #[error("$share/ without a share name, or one with a wildcard")]
+    /// `$share/` is not followed by a share name.
+    #[error("$share/ without a share name behind it")]
     ShareName,
+    /// The share name contains `+` or `#`.
+    #[error("a share name with a wildcard")]
+    ShareNameWildcard,
     /// `$share/name` is not followed by `/` and a filter.
     #[error("$share/name without a filter behind it")]
     ShareFilter,
@@ -46,6 +49,7 @@ impl TopicError {
             TopicError::MisplacedSingleLevel => ("MQTT-4.7.1-3", "MQTT-4.7.1-2"),
             // Before 5.0 such a filter is an ordinary one: the first column is never used.
             TopicError::ShareName => ("MQTT5 4.8.2", "MQTT-4.8.2-1"),
+            TopicError::ShareNameWildcard => ("MQTT5 4.8.2", "MQTT-4.8.2-2"),
             TopicError::ShareFilter => ("MQTT5 4.8.2", "MQTT-4.8.2-2"),
         }
     }
@@ -60,7 +64,8 @@ impl TopicError {
             TopicError::Wildcard => "topic name contains a wildcard",
             TopicError::MisplacedMultiLevel => "# in a topic filter is not alone in the last level",
             TopicError::MisplacedSingleLevel => "+ in a topic filter shares its level",
-            TopicError::ShareName => "shared subscription without a valid share name",
+            TopicError::ShareName => "shared subscription without a share name",
+            TopicError::ShareNameWildcard => "shared subscription with a wildcard in its share name",
             TopicError::ShareFilter => "shared subscription without a topic filter",
         }
     }

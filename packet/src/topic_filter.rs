@@ -141,7 +141,7 @@ fn share_parts(filter: &str) -> Option<Result<SharedFilter<'_>, TopicError>> {
         // [MQTT-4.8.2-1]
         _ if group.is_empty() => Err(TopicError::ShareName),
         // [MQTT-4.8.2-2]
-        _ if group.contains(['+', '#']) => Err(TopicError::ShareName),
+        _ if group.contains(['+', '#']) => Err(TopicError::ShareNameWildcard),
         None | Some("") => Err(TopicError::ShareFilter),
         Some(filter) => Ok(SharedFilter { group, filter }),
     })
@@ -231,8 +231,11 @@ mod tests {
         assert_eq!(TopicFilter::new("$share/g//").unwrap().shared().unwrap().filter, "/");
         assert_eq!(TopicFilter::new("$share").unwrap().shared(), None);
         assert_eq!(TopicFilter::new("$shared/g/f").unwrap().shared(), None);
-        for filter in ["$share/", "$share//f", "$share/+/f", "$share/#"] {
+        for filter in ["$share/", "$share//f"] {
             assert_eq!(TopicFilter::new(filter), Err(TopicError::ShareName), "{filter}");
+        }
+        for filter in ["$share/+/f", "$share/#"] {
+            assert_eq!(TopicFilter::new(filter), Err(TopicError::ShareNameWildcard), "{filter}");
         }
         for filter in ["$share/g", "$share/g/"] {
             assert_eq!(TopicFilter::new(filter), Err(TopicError::ShareFilter), "{filter}");
