@@ -99,7 +99,7 @@ impl Inbox {
                 self.replace(&all[used..]);
                 value
             } else {
-                self.append(&scratch[front..front + arrived]);
+                self.partial.extend_from_slice(&scratch[front..front + arrived]);
                 let (used, value) = take(self.waiting());
                 self.consume(used);
                 value
@@ -142,14 +142,6 @@ impl Inbox {
             self.partial.clear();
             self.partial.extend_from_slice(rest);
         }
-    }
-
-    fn append(&mut self, arrived: &[u8]) {
-        if self.start > 0 && self.partial.len() + arrived.len() > self.partial.capacity() {
-            self.partial.drain(..self.start);
-            self.start = 0;
-        }
-        self.partial.extend_from_slice(arrived);
     }
 
     fn consume(&mut self, used: usize) {

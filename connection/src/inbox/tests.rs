@@ -171,12 +171,24 @@ fn a_partly_taken_rest_and_new_bytes_stay_in_order() {
         let used = bytes.len().min(500);
         seen.extend_from_slice(&bytes[..used]);
         (used, ())
-    }) {}
+    }) {
+        assert!(inbox.heap_bytes() <= 8 * inbox.partial_len());
+    }
     inbox.take_waiting(|bytes| {
         seen.extend_from_slice(bytes);
         (bytes.len(), ())
     });
     assert!(seen == stream);
+}
+
+#[test]
+fn a_small_read_behind_a_larger_rest_does_not_move_the_rest() {
+    let scratch = with_scratch(|scratch| scratch.as_ptr_range());
+    let mut inbox = Inbox::new();
+    for n in 1..20_000 {
+        let shown = taken(read_with(&mut inbox, &mut &[7][..], |bytes| (0, bytes.as_ptr())));
+        assert!(n == 1 || !scratch.contains(&shown), "moved at byte {n}");
+    }
 }
 
 /// Counted, not timed: what `poll_read` copies shows in how often the buffer moves.

@@ -164,6 +164,20 @@ fn an_empty_queue_owns_no_memory() {
 }
 
 #[test]
+fn a_cleared_queue_can_be_filled_again() {
+    let mut segments = Segments::default();
+    segments.append(&[1; 20]);
+    segments.append_shared(&body(1000, 1));
+    segments.advance(10);
+    assert_eq!(segments.clear(), 1010);
+    segments.append_shared(&body(1000, 2));
+    segments.append(b"end");
+    let mut sink = Sink::vectored();
+    write(&mut segments, &mut sink);
+    assert_eq!(sink.bytes, [&body(1000, 2)[..], b"end"].concat());
+}
+
+#[test]
 fn a_chunk_comes_from_the_pool_again() {
     let mut segments = Segments::default();
     segments.append(b"one");
