@@ -1,8 +1,8 @@
 //! Empty buffers of a thread, kept for the next batch.
 //!
 //! Freeing and allocating a chunk per subscriber and batch costs several times what appending to it does. Pools are
-//! bounded in items and bytes; what does not fit is freed. They are per thread, so that no lock is involved; a buffer may well come
-//! from one thread's pool and go back to another's.
+//! bounded in items and bytes; what does not fit is freed. They are per thread, so that no lock is involved; a buffer
+//! may well come from one thread's pool and go back to another's.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! The messages of these tests: sequence number, length, and a body of which every byte depends on the sequence
-//! number, so that a lost, doubled or exchanged byte is seen. A body is a window on one random pattern: sending one is a reference,
-//! checking one is a comparison of memory.
+//! number, so that a lost, doubled or exchanged byte is seen. A body is a window on one random pattern: sending one is
+//! a reference, checking one is a comparison of memory.
 
 use std::sync::LazyLock;
 
