@@ -1,0 +1,214 @@
+//! The end of a connection: what is said to the client, what is written down, what becomes of session and will. It
+//! runs to its end whatever happened to the connection.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use opifex_packet::{Disconnect, Packet, Version};
+use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry};
+use tokio::time::timeout;
+
+use super::{End, State};
+use crate::outbox::{Command, Link};
+use crate::pending::Pending;
+use crate::router::Publisher;
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::stats::Tally;
+use crate::submission::{Group, submit};
+use crate::will;
+
+/// How long a client may take to accept the last bytes.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Counts a connection for as long as it lives, its end included.
+pub(crate) struct Counted<P: Persistence>(Arc<Shared<P>>);
+
+impl<P: Persistence> Counted<P> {
+    pub(crate) fn new(shared: Arc<Shared<P>>) -> Counted<P> {
+        shared.counters.connections.fetch_add(1, Relaxed);
+        shared.counters.connections_total.fetch_add(1, Relaxed);
+        Counted(shared)
+    }
+}
+
+impl<P: Persistence> Drop for Counted<P> {
+    fn drop(&mut self) {
+        self.0.counters.connections.fetch_sub(1, Relaxed);
+        self.0.ended.notify_waiters();
+    }
+}
+
+/// Ends the connection.
+pub(crate) async fn finish<P: Persistence>(mut state: State<P>, end: End) {
+    let shared = state.shared.clone();
+    let session = state.session.clone();
+    log_end(&session, &end);
+    if let End::Violation(_) = end {
+        shared.counters.protocol_errors.fetch_add(1, Relaxed);
+    }
+    // From submit to the last flush a batch runs to its end.
+    let (submitting, groups) = state.work.take_rest();
+    if let Some(submitting) = submitting {
+        submitting.await;
+    }
+    if matches!(end, End::Command(Command::Shutdown)) {
+        state.settle_acks().await;
+    }
+    let (rest, (link, orphans)) = {
+        let mut outbox = session.outbox.lock();
+        session.set_version(None);
+        (outbox.take_owner_work(), outbox.detach())
+    };
+    state.last_ops(&end, groups, rest.map(|work| work.ops).unwrap_or_default()).await;
+    if let Some(link) = link {
+        say_goodbye(link, state.options.version, &end).await;
+    }
+    if state.author.is_none() {
+        end_session(&shared, &session);
+        hand_on(&shared, orphans).await;
+        if let Some(will) = state.will.take()
+            && !matches!(end, End::Disconnect { with_will: false })
+        {
+            let (message, retain) = will::to_publish(&will, shared.now());
+            let publisher = Publisher { session: Some(&session) };
+            let mut tally = Tally::default();
+            let group = shared.route(message, retain, publisher, &mut tally);
+            shared.counters.add(&tally);
+            submit(shared.clone(), shared.author(), vec![group]).await;
+        }
+    } else if state.expiry == SessionExpiry::WITH_CONNECTION
+        && !matches!(end, End::Command(Command::TakenOver))
+    {
+        end_session(&shared, &session);
+    }
+    if state.author.is_some() {
+        shared.due.notify_one();
+    }
+    if let Some(seat) = state.seat.take() {
+        shared.registry.leave(seat, &session.client_id);
+    }
+}
+
+impl<P: Persistence> State<P> {
+    /// At shutdown: waits for receipts and sends what they allow. The caller's time-out bounds it.
+    async fn settle_acks(&mut self) {
+        let limit = self.shared.limits.shutdown_timeout / 2;
+        let wait = poll_fn(|cx| match self.poll_store(cx) {
+            Ok(true) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Ok(false) if self.acks.is_empty() => Poll::Ready(()),
+            Ok(false) => Poll::Pending,
+            Err(_) => Poll::Ready(()),
+        });
+        let _ = timeout(limit, wait).await;
+    }
+
+    /// The last batch of a durable session's connection: what was not written yet, and how the session goes on.
+    async fn last_ops(&mut self, end: &End, groups: Vec<Group>, rest: Vec<Op>) {
+        let mut groups = groups;
+        let Some((id, _)) = self.author else {
+            if !groups.is_empty() {
+                submit(self.shared.clone(), self.author(), groups).await;
+            }
+            return;
+        };
+        let mut ops = rest;
+        // Who takes the session over decides what becomes of it and of its will.
+        if !matches!(end, End::Command(Command::TakenOver)) {
+            if matches!(end, End::Disconnect { with_will: false }) {
+                ops.push(Op::TakeWill);
+            }
+            if self.expiry == SessionExpiry::WITH_CONNECTION {
+                ops.push(Op::EndSession(id));
+            } else {
+                ops.push(Op::SetExpiry(self.expiry));
+                ops.push(Op::GoOffline);
+            }
+        }
+        groups.push(Group::of_ops(ops));
+        let done = submit(self.shared.clone(), self.author(), groups).await;
+        for receipt in done.receipts {
+            if let Err(error) = receipt.durable().await {
+                tracing::warn!(client_id = &*self.session.client_id, %error, "a connection's end is not on record");
+            }
+        }
+        if let Some(error) = done.error
+            && error.kind() != ErrorKind::Fenced
+        {
+            tracing::warn!(client_id = &*self.session.client_id, %error, "a connection's end is not on record");
+        }
+    }
+}
+
+/// Removes a session that is over from routing and registry.
+pub(crate) fn end_session<P: Persistence>(shared: &Shared<P>, session: &Arc<Session>) {
+    session.set_ended();
+    let filters = std::mem::take(&mut *session.subscriptions.lock());
+    for filter in &filters {
+        if let Ok(filter) = opifex_packet::TopicFilter::new(&**filter) {
+            shared.router.unsubscribe(session, &filter);
+        }
+    }
+    shared.registry.remove(session);
+}
+
+/// Messages of shared subscriptions go to another member.
+async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Pending>) {
+    let mut tally = Tally::default();
+    let groups: Vec<Group> = orphans
+        .iter()
+        .filter_map(|orphan| {
+            shared.choose_again(orphan.message.as_ref()?, orphan.share.as_ref()?, &mut tally)
+        })
+        .collect();
+    shared.counters.add(&tally);
+    if !groups.is_empty() {
+        submit(shared.clone(), shared.author(), groups).await;
+    }
+}
+
+/// Sends DISCONNECT where the version and the reason call for it, and closes the write half.
+async fn say_goodbye(mut link: Link, version: Version, end: &End) {
+    let reason = match end {
+        End::Violation(violation) => Some(violation.reason),
+        End::Command(command) => Some(command.reason()),
+        End::Store(reason) => Some(*reason),
+        End::Disconnect { .. } | End::Closed(_) | End::Abandoned => None,
+    };
+    // Only 5.0 has a DISCONNECT from the server.
+    if let (Version::V5_0, Some(reason)) = (version, reason) {
+        let packet = Packet::Disconnect(Disconnect { reason, properties: Default::default() });
+        let len = packet.encoded_len(version);
+        if len <= link.max_packet_size as usize {
+            link.append(&packet);
+        }
+    }
+    if matches!(end, End::Closed(Some(_)) | End::Abandoned) {
+        return;
+    }
+    let close = poll_fn(|cx| link.outlet.poll_shutdown(cx));
+    let _ = timeout(LINGER, close).await;
+}
+
+fn log_end(session: &Session, end: &End) {
+    let client_id = &*session.client_id;
+    match end {
+        End::Violation(violation) => {
+            tracing::info!(client_id, reason = %violation.reason, "disconnected for {}", violation.message);
+        }
+        End::Store(reason) => tracing::warn!(client_id, %reason, "disconnected: the store failed"),
+        End::Command(Command::KeepAliveTimeout) => {
+            tracing::info!(client_id, "disconnected: keep alive time-out")
+        }
+        End::Closed(Some(error)) => tracing::debug!(client_id, %error, "connection lost"),
+        End::Disconnect { .. } | End::Closed(None) | End::Command(_) | End::Abandoned => {
+            tracing::debug!(client_id, ?end, "disconnected");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Retained messages for new subscriptions, page by page: into the store's queue for what a durable session gets at
+//! QoS > 0, into the outbox for the rest. Replay may double a concurrent message; it never omits one and never brings
+//! an older value after a newer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use opifex_packet::{QoS, TopicFilter, filter_matches};
+use opifex_storage::{
+    Author, Batch, Cursor, ErrorKind, Expectation, Guard, GuardedRecord, Page, PageLimit, Persistence,
+    Receipt, Result, Retained, Seq,
+};
+
+use crate::outbox::Step;
+use crate::pending::Pending;
+use crate::router::{Grant, Match};
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::stats::{DropCause, Tally};
+use crate::submission::Group;
+
+/// Retained messages a page.
+const PAGE_ITEMS: usize = 256;
+
+/// The retained messages of some subscriptions are to be sent.
+pub(super) struct Replay {
+    filters: Vec<(TopicFilter<'static>, Grant)>,
+}
+
+/// One retained message for this session.
+struct Item {
+    retained: Retained,
+    found: Match,
+}
+
+impl Replay {
+    pub(super) fn new(filters: Vec<(TopicFilter<'static>, Grant)>) -> Replay {
+        Replay { filters }
+    }
+
+    /// Sends them all. Durable when it returns, as far as they go into the store.
+    pub(super) async fn run<P: Persistence>(
+        self,
+        shared: Arc<Shared<P>>,
+        session: Arc<Session>,
+        author: Author,
+    ) -> Result<()> {
+        let filters: Vec<TopicFilter<'_>> = self.filters.iter().map(|(filter, _)| filter.borrow()).collect();
+        session.outbox.lock().begin_replay();
+        let mut cursor: Option<Cursor> = None;
+        let mut last: Option<Receipt> = None;
+        loop {
+            session.outbox.lock().watch_replay_page();
+            let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
+            let Some(receipt) = self.take_page(&page, &shared, &session, &author).await? else {
+                // Something changed meanwhile: the page is read again.
+                continue;
+            };
+            last = receipt.or(last);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+            room(&shared, &session).await;
+        }
+        session.outbox.lock().end_replay();
+        if let Some(receipt) = last {
+            receipt.durable().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes one page. `None`: it has to be read again.
+    async fn take_page<P: Persistence>(
+        &self,
+        page: &Page<Retained>,
+        shared: &Arc<Shared<P>>,
+        session: &Arc<Session>,
+        author: &Author,
+    ) -> Result<Option<Option<Receipt>>> {
+        let mut tally = Tally::default();
+        let items = page.items.iter().filter_map(|retained| self.item(retained, shared, session, &mut tally));
+        let (stored, live): (Vec<Item>, Vec<Item>) =
+            items.partition(|item| item.found.is_stored(item.retained.message.qos));
+        let receipt = match store_items(stored, shared, session, author, &mut tally).await {
+            Ok(receipt) => receipt,
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut outbox = session.outbox.lock();
+        if outbox.replay_overflown() && !live.is_empty() && receipt.is_none() {
+            return Ok(None);
+        }
+        let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
+        for Item { retained, found } in live {
+            if outbox.replay_outdated(retained.message.topic.as_str()) {
+                continue;
+            }
+            let pending = Pending {
+                message: Some(retained.message.clone()),
+                qos: found.effective_qos(retained.message.qos),
+                retain: true,
+                ids: found.ids,
+                share: None,
+                seq: Seq::ZERO,
+                packet_id: None,
+                dup: false,
+            };
+            if pending.qos == QoS::AtMostOnce {
+                outbox.send_at_most_once(&retained.message, &pending, &mut step);
+            } else {
+                outbox.enqueue(pending, &mut step);
+            }
+        }
+        outbox.pump(&mut step);
+        drop(outbox);
+        shared.counters.add(&tally);
+        Ok(Some(receipt))
+    }
+
+    /// A retained message as this session gets it.
+    fn item<P: Persistence>(
+        &self,
+        retained: &Retained,
+        shared: &Arc<Shared<P>>,
+        session: &Arc<Session>,
+        tally: &mut Tally,
+    ) -> Option<Item> {
+        let topic = retained.message.topic.as_str();
+        if retained.message.is_expired(shared.now()) {
+            return None;
+        }
+        if shared.checks_receive && !shared.may_receive(session, topic) {
+            tally.drop(DropCause::NotAuthorized);
+            return None;
+        }
+        let mut matching = self.filters.iter().filter(|(filter, _)| filter_matches(filter.as_str(), topic));
+        let (_, first) = matching.next()?;
+        let mut found = Match::new(session, first, None);
+        for (_, grant) in matching {
+            found.merge(Match::new(session, grant, None));
+        }
+        // A retained message always carries the flag when it is sent for a new subscription ([MQTT-3.3.1-8]).
+        found.retain_as_published = true;
+        Some(Item { retained: retained.clone(), found })
+    }
+}
+
+/// Queues what is stored, guarded by the versions that were read.
+async fn store_items<P: Persistence>(
+    items: Vec<Item>,
+    shared: &Arc<Shared<P>>,
+    session: &Arc<Session>,
+    author: &Author,
+    tally: &mut Tally,
+) -> Result<Option<Receipt>> {
+    let mut last = None;
+    let max_ops = shared.store.capabilities().max_batch_ops / 2;
+    let mut items = items;
+    while !items.is_empty() {
+        let rest = items.split_off(items.len().min(max_ops.max(1)));
+        let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
+        batch.guards = items
+            .iter()
+            .map(|item| Guard {
+                record: GuardedRecord::Retained(item.retained.message.topic.clone()),
+                expect: Expectation::AtVersion(item.retained.version),
+            })
+            .collect();
+        let groups: Vec<Group> = items
+            .into_iter()
+            .map(|item| {
+                let mut group = shared.group(item.retained.message.clone(), false, vec![item.found]);
+                mark_retained(&mut group);
+                group
+            })
+            .collect();
+        batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
+        let receipt = shared.store.submit(batch).await?;
+        let mut step = Step { limits: &shared.limits, now: shared.now(), tally };
+        // The task that replays to itself flushes itself.
+        let mut touched = Vec::new();
+        for (group, outcome) in groups.into_iter().zip(receipt.outcomes()) {
+            if let Some(routed) = group.routed {
+                shared.deliver(routed, std::slice::from_ref(outcome), &mut touched, &mut step);
+            }
+        }
+        if let Some(link) = &mut session.outbox.lock().link {
+            link.touched = false;
+        }
+        last = Some(receipt);
+        items = rest;
+    }
+    Ok(last)
+}
+
+/// Entries of a replay carry RETAIN, without being a new retained message.
+fn mark_retained(group: &mut Group) {
+    for op in &mut group.ops {
+        if let opifex_storage::Op::Enqueue { targets, .. } = op {
+            for target in targets {
+                target.retain = true;
+            }
+        }
+    }
+    if let Some(routed) = &mut group.routed {
+        routed.replayed = true;
+    }
+}
+
+/// Waits until the client has taken enough of what was sent. The connection's own poll runs this again whenever its
+/// transport or its acknowledgements move.
+async fn room<P: Persistence>(shared: &Shared<P>, session: &Session) {
+    let limits = &shared.limits;
+    poll_fn(|_| {
+        let outbox = session.outbox.lock();
+        let full = outbox.is_connected()
+            && (outbox.outlet_bytes() > limits.max_outbox_bytes / 2
+                || outbox.queue_len() as u64 > limits.max_queued_messages / 2);
+        if full { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+}

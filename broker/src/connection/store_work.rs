@@ -1,0 +1,298 @@
+//! What a connection has under way with the store: one submission, receipts that are not durable yet, one page of its
+//! queue, and jobs (replays of retained messages, re-authentication) one after the other.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use opifex_packet::ReasonCode;
+use opifex_storage::{
+    Author, ErrorKind, PageLimit, Persistence, QueuePage, Receipt, Result, Seq, StoreError,
+};
+
+use super::replay::Replay;
+use super::{BoxFuture, End, State, violation};
+use crate::access::Verdict;
+use crate::outbox::{Outbox, OwnerWork, Step};
+use crate::stats::Tally;
+use crate::submission::{Group, Submitted, submit};
+
+/// Groups that one read may collect before it stops for the store.
+const GROUPS_PER_READ: usize = 1_024;
+/// Submissions that may wait for their durability before reading stops.
+const WAITING_SUBMISSIONS: usize = 64;
+/// Jobs that may wait before reading stops.
+const WAITING_JOBS: usize = 256;
+/// Entries a page of the queue.
+const PAGE_ITEMS: usize = 128;
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct StoreWork {
+    groups: Vec<Group>,
+    owner: Option<OwnerWork>,
+    submitting: Option<BoxFuture<Submitted>>,
+    /// Submissions so far; what is collected now gets the next ticket.
+    submitted: u64,
+    waiting: VecDeque<Waiting>,
+    /// Everything up to this ticket is durable.
+    pub(super) durable: u64,
+    want_page: Option<Seq>,
+    page: Option<BoxFuture<Result<QueuePage>>>,
+    jobs: VecDeque<Job>,
+    job: Option<BoxFuture<JobDone>>,
+    jobs_made: u64,
+    pub(super) jobs_done: u64,
+    /// The client does not take our answers.
+    pub(super) outlet_full: bool,
+    /// Reading was stopped; whole packets may wait in the inbox.
+    pub(super) resumed: bool,
+}
+
+/// An ordered submission.
+struct Waiting {
+    ticket: u64,
+    receipts: VecDeque<Receipt>,
+    owner: Option<OwnerWork>,
+}
+
+/// Something that takes its time beside the reading.
+pub(super) enum Job {
+    Replay(Replay),
+    Authenticate(BoxFuture<Verdict>),
+}
+
+pub(super) enum JobDone {
+    Replayed(Result<()>),
+    Authenticated(Verdict),
+}
+
+impl StoreWork {
+    /// Adds a group to the next submission; answers the ticket at which it is durable.
+    pub(super) fn push(&mut self, group: Group) -> u64 {
+        self.groups.push(group);
+        self.submitted + 1
+    }
+
+    /// Adds a job; answers its number.
+    pub(super) fn push_job(&mut self, job: Job) -> u64 {
+        self.jobs.push_back(job);
+        self.jobs_made += 1;
+        self.jobs_made
+    }
+
+    /// Whether nothing is collected or being submitted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.submitting.is_none()
+    }
+
+    /// Whether reading has to wait for the store.
+    pub(super) fn is_full(&self) -> bool {
+        !self.is_empty() || self.waiting.len() >= WAITING_SUBMISSIONS || self.jobs.len() >= WAITING_JOBS
+    }
+
+    /// Whether a read that is being taken apart has to stop here.
+    pub(super) fn must_stop_reading(&mut self) -> bool {
+        let stop = self.groups.len() >= GROUPS_PER_READ || self.jobs.len() >= WAITING_JOBS;
+        self.resumed |= stop;
+        stop
+    }
+
+    /// Takes what the own outbox wants written and read.
+    pub(super) fn take_over(&mut self, outbox: &mut Outbox) {
+        if self.owner.is_none() && self.submitting.is_none() {
+            self.owner = outbox.take_owner_work();
+        }
+        if self.page.is_none() && self.want_page.is_none() {
+            self.want_page = outbox.start_page();
+        }
+    }
+
+    /// What was collected and not submitted, for the last batch of the connection.
+    pub(super) fn take_rest(&mut self) -> (Option<BoxFuture<Submitted>>, Vec<Group>) {
+        let mut groups = std::mem::take(&mut self.groups);
+        if let Some(owner) = self.owner.take() {
+            groups.push(Group::of_ops(owner.ops));
+        }
+        (self.submitting.take(), groups)
+    }
+}
+
+impl<P: Persistence> State<P> {
+    /// In whose name this connection writes.
+    pub(super) fn author(&self) -> Author {
+        match self.author {
+            Some((session, epoch)) => Author::Session(session, epoch),
+            None => Author::Broker,
+        }
+    }
+
+    /// Moves the store's work on; answers whether anything has changed.
+    pub(super) fn poll_store(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut progress = false;
+        loop {
+            let round = self.poll_submission(cx)?
+                | self.poll_receipts(cx)?
+                | self.poll_page(cx)?
+                | self.poll_job(cx)?;
+            progress |= round;
+            if !round {
+                return Ok(progress);
+            }
+        }
+    }
+
+    fn poll_submission(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let work = &mut self.work;
+        if work.submitting.is_none() {
+            if work.groups.is_empty() && work.owner.is_none() {
+                return Ok(false);
+            }
+            let mut groups = std::mem::take(&mut work.groups);
+            if let Some(owner) = &mut work.owner {
+                groups.push(Group::of_ops(std::mem::take(&mut owner.ops)));
+            }
+            work.submitted += 1;
+            let author = self.author();
+            self.work.submitting = Some(Box::pin(submit(self.shared.clone(), author, groups)));
+        }
+        let Some(submitting) = &mut self.work.submitting else { return Ok(false) };
+        let Poll::Ready(done) = submitting.as_mut().poll(cx) else {
+            self.note_store_wait(true);
+            return Ok(false);
+        };
+        self.note_store_wait(false);
+        self.work.submitting = None;
+        if let Some(error) = done.error {
+            return Err(store_end(&error));
+        }
+        if self.refuse(done.refused) {
+            return Err(End::Store(ReasonCode::QuotaExceeded));
+        }
+        let waiting = Waiting {
+            ticket: self.work.submitted,
+            receipts: done.receipts.into(),
+            owner: self.work.owner.take(),
+        };
+        self.work.waiting.push_back(waiting);
+        Ok(true)
+    }
+
+    fn poll_receipts(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut progress = false;
+        while let Some(waiting) = self.work.waiting.front_mut() {
+            while let Some(receipt) = waiting.receipts.front_mut() {
+                match receipt.poll_durable(cx) {
+                    Poll::Pending => return Ok(progress),
+                    Poll::Ready(Err(error)) => return Err(store_end(&error)),
+                    Poll::Ready(Ok(_)) => waiting.receipts.pop_front(),
+                };
+            }
+            self.work.durable = waiting.ticket;
+            let owner = self.work.waiting.pop_front().and_then(|waiting| waiting.owner);
+            self.durable(owner);
+            progress = true;
+        }
+        Ok(progress)
+    }
+
+    /// A submission is durable: what waited for it leaves.
+    fn durable(&mut self, owner: Option<OwnerWork>) {
+        let mut acks = Vec::new();
+        self.ready_acks(&mut acks);
+        let mut tally = Tally::default();
+        {
+            let mut outbox = self.session.outbox.lock();
+            if let Some(link) = &mut outbox.link {
+                link.outlet.append(&acks);
+            }
+            if let Some(owner) = owner {
+                let mut step =
+                    Step { limits: &self.shared.limits, now: self.shared.now(), tally: &mut tally };
+                outbox.send_assigned(owner.assigned, &mut step);
+                outbox.send_released(owner.released);
+            }
+            self.work.take_over(&mut outbox);
+        }
+        self.shared.counters.add(&tally);
+    }
+
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if let (Some(after), Some((session, _))) = (self.work.want_page.take(), self.author) {
+            let shared = self.shared.clone();
+            let limit = PageLimit::items(PAGE_ITEMS);
+            self.work.page = Some(Box::pin(async move { shared.store.queue(session, after, limit).await }));
+        }
+        let Some(page) = &mut self.work.page else { return Ok(false) };
+        let Poll::Ready(page) = page.as_mut().poll(cx) else { return Ok(false) };
+        self.work.page = None;
+        let page = page.map_err(|error| store_end(&error))?;
+        let mut tally = Tally::default();
+        let mut step = Step { limits: &self.shared.limits, now: self.shared.now(), tally: &mut tally };
+        let mut outbox = self.session.outbox.lock();
+        outbox.take_page(page, &mut step);
+        self.work.take_over(&mut outbox);
+        drop(outbox);
+        self.shared.counters.add(&tally);
+        Ok(true)
+    }
+
+    fn poll_job(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.work.job.is_none() {
+            // A replay begins when its subscription is ordered.
+            if !self.work.is_empty() {
+                return Ok(false);
+            }
+            let job: BoxFuture<JobDone> = match self.work.jobs.pop_front() {
+                None => return Ok(false),
+                Some(Job::Replay(replay)) => {
+                    let run = replay.run(self.shared.clone(), self.session.clone(), self.author());
+                    Box::pin(async move { JobDone::Replayed(run.await) })
+                }
+                Some(Job::Authenticate(verdict)) => {
+                    Box::pin(async move { JobDone::Authenticated(verdict.await) })
+                }
+            };
+            self.work.job = Some(job);
+        }
+        let Some(job) = &mut self.work.job else { return Ok(false) };
+        let Poll::Ready(done) = job.as_mut().poll(cx) else {
+            self.flush_own();
+            return Ok(false);
+        };
+        self.work.job = None;
+        self.work.jobs_done += 1;
+        match done {
+            JobDone::Replayed(result) => result.map_err(|error| store_end(&error))?,
+            JobDone::Authenticated(verdict) => self.reauthenticated(verdict)?,
+        }
+        self.durable(None);
+        Ok(true)
+    }
+
+    /// What a job that goes on has appended leaves now.
+    fn flush_own(&self) {
+        self.session.outbox.lock().flush();
+    }
+
+    /// Since when this connection waits for the store: the sweep closes it when that takes too long.
+    fn note_store_wait(&self, waits: bool) {
+        let since = &self.session.store_wait_since_secs;
+        if !waits {
+            since.store(0, Relaxed);
+        } else if since.load(Relaxed) == 0 {
+            since.store(self.shared.clock.tick_secs_at(self.shared.now()).max(1), Relaxed);
+        }
+    }
+}
+
+/// How a connection ends for a failure of the store.
+pub(super) fn store_end(error: &StoreError) -> End {
+    tracing::warn!(%error, kind = ?error.kind(), "the store failed a connection");
+    match error.kind() {
+        ErrorKind::Fenced => violation(ReasonCode::SessionTakenOver, "the session was taken over"),
+        ErrorKind::Full | ErrorKind::TooLarge => End::Store(ReasonCode::QuotaExceeded),
+        ErrorKind::Closed | ErrorKind::Retry => End::Store(ReasonCode::ServerUnavailable),
+        _ => End::Store(ReasonCode::ImplementationSpecificError),
+    }
+}

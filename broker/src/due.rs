@@ -1,0 +1,162 @@
+//! What becomes due: the broker asks the store once a second (and when a connection ends), claims each item, and does
+//! what it asks for in one batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opifex_packet::{QoS, TopicFilter};
+use opifex_storage::{
+    Author, Batch, Due, DueItem, ErrorKind, Op, PageLimit, Persistence, QueuedState, Receipt, Result, Seq,
+    SessionId,
+};
+
+use crate::connection::end_session;
+use crate::router::Publisher;
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::stats::{DropCause, Tally};
+use crate::submission::{Group, deliver, submit};
+use crate::will;
+
+/// How often the store is asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Items a page.
+const PAGE_ITEMS: usize = 128;
+/// Records of an ended session that are removed in one batch.
+const PURGE_RECORDS: usize = 1_024;
+
+/// Runs until the broker stops.
+pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
+    while !shared.is_stopping() {
+        let more = match look(&shared).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(%error, "what is due could not be dealt with");
+                false
+            }
+        };
+        if more {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let _ = tokio::time::timeout(INTERVAL, shared.due.notified()).await;
+    }
+}
+
+/// Deals with one page of what is due; answers whether there may be more right now.
+async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
+    let page = shared.store.due(shared.now(), PageLimit::items(PAGE_ITEMS)).await?;
+    let mut progress = false;
+    for due in page.items {
+        match handle(shared, due).await {
+            Ok(()) => progress = true,
+            // Somebody was faster: a client came back, a message was settled.
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(progress)
+}
+
+async fn handle<P: Persistence>(shared: &Arc<Shared<P>>, due: Due) -> Result<()> {
+    match due.item.clone() {
+        DueItem::SessionExpired(id) => {
+            claim(shared, due, Vec::new()).await?;
+            if let Some(session) = find_session(shared, id) {
+                tracing::debug!(client_id = &*session.client_id, "session expired");
+                end_session(shared, &session);
+            }
+        }
+        DueItem::Will(_) => {
+            let Some(will) = &due.will else { return Ok(()) };
+            let (message, retain) = will::to_publish(&will.will, shared.now());
+            let mut tally = Tally::default();
+            let group = shared.route(message, retain, Publisher::default(), &mut tally);
+            shared.counters.add(&tally);
+            claim(shared, due, vec![group]).await?;
+        }
+        DueItem::SessionEnded(id) => {
+            hand_on(shared, &due, id).await?;
+            let purge = Group::of_ops(vec![Op::Purge { limit: PURGE_RECORDS }]);
+            claim(shared, due, vec![purge]).await?;
+        }
+        DueItem::QueuedExpired(..) => {
+            claim(shared, due, Vec::new()).await?;
+            let mut tally = Tally::default();
+            tally.drop(DropCause::Expired);
+            shared.counters.add(&tally);
+        }
+        DueItem::RetainedExpired(_) => {
+            claim(shared, due, Vec::new()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes one batch under the claim and delivers what it routes. Members of shared subscriptions that have gone
+/// meanwhile are replaced in a batch of the broker's own.
+async fn claim<P: Persistence>(shared: &Arc<Shared<P>>, due: Due, groups: Vec<Group>) -> Result<Receipt> {
+    let mut batch = Batch::new(Author::Claim(due), shared.durability, shared.now());
+    batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
+    let receipt = shared.store.submit(batch).await?;
+    let again = deliver(shared, groups, receipt.outcomes());
+    if !again.is_empty() {
+        submit(shared.clone(), Author::Broker, again).await;
+    }
+    Ok(receipt)
+}
+
+fn find_session<P: Persistence>(shared: &Shared<P>, id: SessionId) -> Option<Arc<Session>> {
+    let mut found = None;
+    shared.registry.for_each(|session| {
+        if session.stored == Some(id) {
+            found = Some(session.clone());
+        }
+    });
+    found
+}
+
+/// Entries of shared subscriptions that an ended session leaves go to another member: QoS 1 always, QoS 2 only if no
+/// packet id was ever assigned. Each moves in one batch with its removal.
+async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, due: &Due, id: SessionId) -> Result<()> {
+    let mut after = Seq::ZERO;
+    loop {
+        let page = shared.store.queue(id, after, PageLimit::items(PAGE_ITEMS)).await?;
+        let Some(last) = page.items.last().map(|entry| entry.seq) else { return Ok(()) };
+        after = last;
+        for entry in page.items {
+            let (Some(share), Some(message)) = (&entry.share, &entry.message) else { continue };
+            if entry.qos == QoS::ExactlyOnce && entry.state != QueuedState::Waiting {
+                continue;
+            }
+            if TopicFilter::new(&**share).is_err() {
+                continue;
+            }
+            let mut tally = Tally::default();
+            let group = shared.choose_again(message, share, &mut tally);
+            shared.counters.add(&tally);
+            if let Some(mut group) = group {
+                group.ops.push(Op::Settle(entry.seq));
+                claim(shared, due.clone(), vec![group]).await?;
+            }
+        }
+        if !page.more {
+            return Ok(());
+        }
+    }
+}
+
+/// The keep-alive sweep: closes connections that were silent too long, or that the store holds up too long.
+pub(crate) async fn sweep<P: Persistence>(shared: Arc<Shared<P>>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    while !shared.is_stopping() {
+        ticks.tick().await;
+        let now = shared.clock.tick_secs_at(shared.now());
+        let store_timeout = shared.limits.store_timeout.as_secs() as u32;
+        shared.registry.for_each(|session| {
+            if let Some(command) = session.overdue(now, store_timeout) {
+                session.command(command);
+            }
+        });
+    }
+}

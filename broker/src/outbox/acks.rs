@@ -1,0 +1,82 @@
+//! What a client's acknowledgements do to its outbox.
+
+use opifex_packet::{PacketId, Pubrel, ReasonCode};
+use opifex_storage::Op;
+
+use super::Outbox;
+use crate::inflight::Stage;
+
+/// An acknowledgement that does not fit the state of its packet id: a protocol error.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AckError;
+
+impl Outbox {
+    /// PUBACK: the QoS 1 delivery has ended. An unknown id is nothing to complain about: the broker may have restarted.
+    pub(crate) fn puback(&mut self, id: PacketId) -> Result<(), AckError> {
+        match self.inflight.get(id).map(|entry| entry.stage) {
+            Some(Stage::AwaitsPuback) => self.settle(id),
+            Some(Stage::AwaitsPubrec | Stage::AwaitsPubcomp) => return Err(AckError),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// PUBREC: from here on only PUBREL is sent for the id ([MQTT-4.3.3-4] of 5.0), unless the client refused.
+    pub(crate) fn pubrec(&mut self, id: PacketId, reason: ReasonCode) -> Result<(), AckError> {
+        let Some(entry) = self.inflight.get_mut(id) else {
+            if let Some(link) = &mut self.link
+                && !reason.is_error()
+            {
+                let not_found = if link.version.is_v5() {
+                    ReasonCode::PacketIdentifierNotFound
+                } else {
+                    ReasonCode::Success
+                };
+                link.append(&Pubrel::new(id).with_reason(not_found).into());
+            }
+            return Ok(());
+        };
+        match entry.stage {
+            Stage::AwaitsPuback => return Err(AckError),
+            Stage::AwaitsPubrec if reason.is_error() => self.settle(id),
+            Stage::AwaitsPubrec => {
+                entry.stage = Stage::AwaitsPubcomp;
+                entry.shared = None;
+                let seq = entry.seq;
+                match (&mut self.durable, &mut self.link) {
+                    (Some(durable), _) => durable.release(seq, id),
+                    (None, Some(link)) => link.append(&Pubrel::new(id).into()),
+                    (None, None) => {}
+                }
+            }
+            Stage::AwaitsPubcomp => {
+                if let Some(link) = &mut self.link
+                    && self.durable.as_ref().is_none_or(|durable| !durable.is_releasing(id))
+                {
+                    link.append(&Pubrel::new(id).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// PUBCOMP: the QoS 2 delivery has ended.
+    pub(crate) fn pubcomp(&mut self, id: PacketId) -> Result<(), AckError> {
+        match self.inflight.get(id).map(|entry| entry.stage) {
+            Some(Stage::AwaitsPubcomp) => self.settle(id),
+            Some(Stage::AwaitsPuback | Stage::AwaitsPubrec) => return Err(AckError),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, id: PacketId) {
+        let Some(entry) = self.inflight.remove(id) else { return };
+        if let Some(link) = &mut self.link {
+            link.outstanding = link.outstanding.saturating_sub(1);
+        }
+        if let Some(durable) = &mut self.durable {
+            durable.push_op(Op::Settle(entry.seq));
+        }
+    }
+}

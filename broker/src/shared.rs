@@ -1,0 +1,260 @@
+//! What all connections and background tasks of one broker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use opifex_connection::Flush;
+use opifex_packet::QoS;
+use opifex_storage::{
+    Author, Durability, Message, Op, Outcome, Persistence, QueueLimits, Queued, QueuedState, SessionExpiry,
+    Target, TargetOutcome, Timestamp,
+};
+use tokio::sync::Notify;
+
+use crate::access::{AccessControl, Action};
+use crate::clock::Clock;
+use crate::fanout::deliver_one;
+use crate::limits::Limits;
+use crate::outbox::{Command, Step};
+use crate::pending::Pending;
+use crate::registry::Registry;
+use crate::router::{Match, Matches, Publisher, Router, choose, find_matches};
+use crate::session::Session;
+use crate::stats::{Counters, DropCause, Tally};
+use crate::submission::{Group, Routed};
+
+/// A task flushes at most so many outboxes of others a batch itself; the rest it wakes.
+const FOREIGN_FLUSHES: usize = 64;
+
+/// The state of one broker.
+pub(crate) struct Shared<P> {
+    pub(crate) store: P,
+    pub(crate) limits: Limits,
+    pub(crate) durability: Durability,
+    pub(crate) access: Arc<dyn AccessControl>,
+    pub(crate) checks_receive: bool,
+    pub(crate) router: Router,
+    pub(crate) registry: Registry,
+    pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
+    /// Something may have become due before the next look.
+    pub(crate) due: Notify,
+    /// A connection has ended.
+    pub(crate) ended: Notify,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) assigned_ids: AtomicU64,
+    /// Tells the ids that this broker assigns from those of an earlier process.
+    pub(crate) instance: u64,
+}
+
+impl<P: Persistence> Shared<P> {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            items: self.limits.max_queued_messages,
+            bytes: self.limits.max_queued_bytes,
+            policy: self.limits.queue_full,
+        }
+    }
+
+    /// Leaves out those that may not receive the topic; how many.
+    pub(crate) fn withhold(&self, topic: &str, matches: &mut Vec<Match>) -> u64 {
+        if !self.checks_receive {
+            return 0;
+        }
+        let before = matches.len();
+        matches.retain(|found| self.may_receive(&found.session, topic));
+        (before - matches.len()) as u64
+    }
+
+    pub(crate) fn may_receive(&self, session: &Session, topic: &str) -> bool {
+        let identity = session.outbox.lock().identity();
+        // Nobody knows yet who a recovered session belongs to: it is asked again when the client is back.
+        identity.is_none_or(|identity| {
+            self.access.authorize(&identity, &session.client_id, Action::Receive { topic })
+        })
+    }
+
+    /// Routes a message on the store's road: what is to be written, and whom it goes to once that is ordered.
+    pub(crate) fn route(
+        &self,
+        message: Message,
+        retain: bool,
+        publisher: Publisher<'_>,
+        tally: &mut Tally,
+    ) -> Group {
+        let mut matches = Matches::default();
+        let table = self.router.read();
+        find_matches(&table, &message.topic, publisher, &mut matches);
+        let mut singles = std::mem::take(&mut matches.singles);
+        singles.extend(matches.shares.iter().filter_map(|share| choose(&table, share, message.qos)));
+        drop(table);
+        tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut singles));
+        self.group(Arc::new(message), retain, singles)
+    }
+
+    /// The operations and deliveries for a message that goes to `matches`.
+    pub(crate) fn group(&self, message: Arc<Message>, retain: bool, matches: Vec<Match>) -> Group {
+        let mut ops = Vec::new();
+        if retain {
+            ops.push(match message.payload.is_empty() {
+                true => Op::Unretain(message.topic.clone()),
+                false => Op::Retain(message.clone()),
+            });
+        }
+        let targets: Vec<Target> = matches
+            .iter()
+            .filter(|found| found.is_stored(message.qos))
+            .filter_map(|found| {
+                Some(Target {
+                    session: found.session.stored?,
+                    qos: found.effective_qos(message.qos),
+                    retain: retain && found.retain_as_published,
+                    subscription_ids: found.ids.as_deref().map(Vec::from).unwrap_or_default(),
+                    share: found.share.clone(),
+                    limits: self.queue_limits(),
+                })
+            })
+            .collect();
+        let enqueue_at = (!targets.is_empty()).then_some(ops.len());
+        if !targets.is_empty() {
+            ops.push(Op::Enqueue { message: message.clone(), targets });
+        }
+        Group {
+            ops,
+            routed: Some(Routed { message, matches, retain, replayed: false, enqueue_at }),
+            ack: None,
+        }
+    }
+
+    /// Hands an ordered message to those who are connected. Answers the shares whose chosen member has ended: another
+    /// is to be chosen.
+    pub(crate) fn deliver(
+        &self,
+        routed: Routed,
+        outcomes: &[Outcome],
+        touched: &mut Vec<Arc<Session>>,
+        step: &mut Step<'_>,
+    ) -> Vec<Arc<str>> {
+        let mut queued = match routed.enqueue_at.and_then(|at| outcomes.get(at)) {
+            Some(Outcome::Enqueued(targets)) => targets.iter(),
+            _ => [].iter(),
+        };
+        let mut gone = Vec::new();
+        for found in &routed.matches {
+            if routed.retain {
+                found.session.outbox.lock().note_retained(routed.message.topic.as_str());
+            }
+            if !found.is_stored(routed.message.qos) {
+                deliver_one(found, &routed.message, routed.retain, touched, step);
+                continue;
+            }
+            match queued.next() {
+                Some(TargetOutcome::Queued { seq, displaced }) => {
+                    step.tally.drop_many(DropCause::QueueFull, displaced.len() as u64);
+                    let entry = Queued {
+                        seq: *seq,
+                        message: Some(routed.message.clone()),
+                        qos: found.effective_qos(routed.message.qos),
+                        retain: routed.replayed || (routed.retain && found.retain_as_published),
+                        subscription_ids: found.ids.as_deref().map(Vec::from).unwrap_or_default(),
+                        share: found.share.clone(),
+                        state: QueuedState::Waiting,
+                    };
+                    let mut outbox = found.session.outbox.lock();
+                    if !displaced.is_empty() {
+                        outbox.displaced(displaced);
+                    }
+                    outbox.offer(Pending::from_queued(entry, None, false), step);
+                    if outbox.touch() {
+                        touched.push(found.session.clone());
+                    }
+                }
+                Some(TargetOutcome::Dropped(_)) => step.tally.drop(DropCause::QueueFull),
+                Some(TargetOutcome::Gone) | None => match &found.share {
+                    Some(share) => gone.push(share.clone()),
+                    None => step.tally.drop(DropCause::SessionEnded),
+                },
+            }
+        }
+        gone
+    }
+
+    /// Chooses another member for messages of shared subscriptions whose member went away.
+    pub(crate) fn choose_again(
+        &self,
+        message: &Arc<Message>,
+        share: &Arc<str>,
+        tally: &mut Tally,
+    ) -> Option<Group> {
+        let mut chosen: Vec<Match> = choose(&self.router.read(), share, message.qos).into_iter().collect();
+        tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut chosen));
+        if chosen.is_empty() {
+            tally.drop(DropCause::SessionEnded);
+            return None;
+        }
+        let mut group = self.group(message.clone(), false, chosen);
+        group.ack = None;
+        Some(group)
+    }
+
+    /// Flushes every outbox that a batch has filled, once.
+    pub(crate) fn flush(&self, touched: &mut Vec<Arc<Session>>) {
+        for (index, session) in touched.drain(..).enumerate() {
+            let mut outbox = session.outbox.lock();
+            if let Some(link) = &mut outbox.link {
+                link.touched = false;
+            }
+            let mut wake = index >= FOREIGN_FLUSHES;
+            if !wake {
+                wake = match outbox.flush() {
+                    Flush::Drained => outbox.wants_owner(&self.limits),
+                    Flush::Blocked => outbox.wants_owner(&self.limits),
+                    Flush::Failed(_) => true,
+                };
+            }
+            if wake && let Some(link) = &outbox.link {
+                link.outlet.wake_owner();
+            }
+        }
+    }
+
+    /// Closes the sessions' connections with this reason.
+    pub(crate) fn command_all(&self, command: Command) {
+        self.registry.for_each(|session| session.command(command));
+    }
+
+    /// The author of what the broker itself writes.
+    pub(crate) fn author(&self) -> Author {
+        Author::Broker
+    }
+
+    /// Whether a publish of this QoS to these matches has something to store.
+    pub(crate) fn needs_store(&self, matches: &Matches, qos: QoS) -> bool {
+        qos > QoS::AtMostOnce
+            && (matches.singles.iter().any(|found| found.is_stored(qos)) || !matches.shares.is_empty())
+    }
+
+    /// The session expiry that is granted for an interval asked for.
+    pub(crate) fn session_expiry(&self, interval: u32) -> SessionExpiry {
+        SessionExpiry::from_interval(interval.min(self.limits.max_session_expiry_secs))
+    }
+
+    /// A name for a client that brought none.
+    pub(crate) fn assign_client_id(&self) -> Box<str> {
+        let number = self.assigned_ids.fetch_add(1, Relaxed);
+        format!("auto-{:x}-{:x}", self.instance, number).into()
+    }
+}
+
+/// Whether a topic has more levels than the limit allows.
+pub(crate) fn too_many_levels(topic: &str, limits: &Limits) -> bool {
+    topic.bytes().filter(|byte| *byte == b'/').count() >= limits.max_topic_levels
+}

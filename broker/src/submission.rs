@@ -1,0 +1,212 @@
+//! What a connection has for the store: groups of operations that belong together, cut into batches that the engine
+//! takes, and delivered when they are ordered. A submission runs to its end whatever happens to its connection.
+
+use std::sync::Arc;
+
+use opifex_packet::ReasonCode;
+use opifex_storage::{
+    Author, Batch, Certainty, ErrorKind, Message, Op, Outcome, Persistence, Receipt, StoreError,
+};
+
+use crate::outbox::Step;
+use crate::router::Match;
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::stats::{DropCause, Tally};
+
+/// Operations that are never split over batches: those of one packet.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(crate) ops: Vec<Op>,
+    /// The message that is delivered when they are ordered.
+    pub(crate) routed: Option<Routed>,
+    /// The number of the acknowledgement that waits for them.
+    pub(crate) ack: Option<u64>,
+}
+
+/// A message and whom it goes to.
+pub(crate) struct Routed {
+    pub(crate) message: Arc<Message>,
+    pub(crate) matches: Vec<Match>,
+    /// The publisher's RETAIN flag.
+    pub(crate) retain: bool,
+    /// Sent for a new subscription: it carries RETAIN whatever the subscription says, and is no new retained message.
+    pub(crate) replayed: bool,
+    /// Which of the group's operations is its enqueue.
+    pub(crate) enqueue_at: Option<usize>,
+}
+
+/// What became of a submission.
+#[derive(Default)]
+pub(crate) struct Submitted {
+    /// Its batches, in order; all of them must be durable before anything is acknowledged.
+    pub(crate) receipts: Vec<Receipt>,
+    /// Acknowledgements that carry a refusal now.
+    pub(crate) refused: Vec<(u64, ReasonCode)>,
+    /// The store failed: the connection cannot go on.
+    pub(crate) error: Option<StoreError>,
+}
+
+impl Group {
+    pub(crate) fn of_ops(ops: Vec<Op>) -> Group {
+        Group { ops, ..Group::default() }
+    }
+
+    /// What it counts against the engine's limits: operations (with targets) and bytes of messages.
+    fn weight(&self) -> (usize, usize) {
+        self.ops.iter().fold((0, 0), |(ops, bytes), op| match op {
+            Op::Enqueue { message, targets } => (ops + 1 + targets.len(), bytes + message.size_bytes()),
+            Op::Retain(message) => (ops + 1, bytes + message.size_bytes()),
+            _ => (ops + 1, bytes),
+        })
+    }
+}
+
+/// Writes the groups down in order, in as few batches as the engine's limits allow, and delivers each message as soon
+/// as it is ordered.
+pub(crate) async fn submit<P: Persistence>(
+    shared: Arc<Shared<P>>,
+    author: Author,
+    groups: Vec<Group>,
+) -> Submitted {
+    let mut done = Submitted::default();
+    let (max_ops, max_bytes) = {
+        let capabilities = shared.store.capabilities();
+        (capabilities.max_batch_ops, capabilities.max_batch_bytes)
+    };
+    let mut batch: Vec<Group> = Vec::new();
+    let (mut ops, mut bytes) = (0, 0);
+    for group in groups {
+        let (more_ops, more_bytes) = group.weight();
+        if !batch.is_empty() && (ops + more_ops > max_ops || bytes + more_bytes > max_bytes) {
+            submit_batch(&shared, &author, std::mem::take(&mut batch), &mut done).await;
+            (ops, bytes) = (0, 0);
+            if done.error.is_some() {
+                return done;
+            }
+        }
+        ops += more_ops;
+        bytes += more_bytes;
+        batch.push(group);
+    }
+    if !batch.is_empty() {
+        submit_batch(&shared, &author, batch, &mut done).await;
+    }
+    done
+}
+
+async fn submit_batch<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    author: &Author,
+    groups: Vec<Group>,
+    done: &mut Submitted,
+) {
+    match try_batch(shared, author, &groups).await {
+        Ok(receipt) => ordered(shared, groups, receipt, done).await,
+        // One message that does not fit does not refuse its neighbours.
+        Err(error) if refuses_growth(&error) && groups.len() > 1 => {
+            for group in groups {
+                let group = vec![group];
+                match try_batch(shared, author, &group).await {
+                    Ok(receipt) => ordered(shared, group, receipt, done).await,
+                    Err(error) => failed(shared, group, error, done),
+                }
+                if done.error.is_some() {
+                    return;
+                }
+            }
+        }
+        Err(error) => failed(shared, groups, error, done),
+    }
+}
+
+async fn try_batch<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    author: &Author,
+    groups: &[Group],
+) -> Result<Receipt, StoreError> {
+    let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
+    batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
+    if batch.ops.is_empty() {
+        let commit = opifex_storage::Commit { durability: shared.durability };
+        return Ok(Receipt::committed(Vec::new(), commit));
+    }
+    shared.store.submit(batch).await
+}
+
+/// Delivers what was ordered.
+async fn ordered<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    groups: Vec<Group>,
+    receipt: Receipt,
+    done: &mut Submitted,
+) {
+    let again = deliver(shared, groups, receipt.outcomes());
+    done.receipts.push(receipt);
+    // The chosen member of a shared subscription ended meanwhile: choose again, and let the acknowledgement wait for
+    // that, too. Each round needs another session to end just now, so this comes to rest.
+    let mut again = again;
+    while !again.is_empty() {
+        match try_batch(shared, &Author::Broker, &again).await {
+            Ok(receipt) => {
+                let next = deliver(shared, std::mem::take(&mut again), receipt.outcomes());
+                done.receipts.push(receipt);
+                again = next;
+            }
+            Err(error) => return failed(shared, again, error, done),
+        }
+    }
+}
+
+/// Delivers ordered groups; answers the groups for members of shared subscriptions that have to be chosen again.
+pub(crate) fn deliver<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    groups: Vec<Group>,
+    outcomes: &[Outcome],
+) -> Vec<Group> {
+    let mut tally = Tally::default();
+    let mut touched: Vec<Arc<Session>> = Vec::new();
+    let mut again = Vec::new();
+    let mut rest = outcomes;
+    for group in groups {
+        let (own, later) = rest.split_at(group.ops.len().min(rest.len()));
+        rest = later;
+        let Some(routed) = group.routed else { continue };
+        let message = routed.message.clone();
+        let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
+        for share in shared.deliver(routed, own, &mut touched, &mut step) {
+            again.extend(shared.choose_again(&message, &share, &mut tally));
+        }
+    }
+    shared.flush(&mut touched);
+    shared.counters.add(&tally);
+    again
+}
+
+/// Whether the store refuses what grows, and nothing else is wrong.
+fn refuses_growth(error: &StoreError) -> bool {
+    error.certainty() == Certainty::NotApplied
+        && matches!(error.kind(), ErrorKind::Full | ErrorKind::TooLarge)
+}
+
+fn failed<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    groups: Vec<Group>,
+    error: StoreError,
+    done: &mut Submitted,
+) {
+    let mut tally = Tally::default();
+    tally.drop_many(
+        DropCause::StoreFailed,
+        groups.iter().filter(|group| group.routed.is_some()).count() as u64,
+    );
+    shared.counters.add(&tally);
+    let acks: Vec<u64> = groups.iter().filter_map(|group| group.ack).collect();
+    let only_growth = refuses_growth(&error);
+    tracing::warn!(%error, kind = ?error.kind(), "the store refused a batch");
+    if only_growth && acks.len() == groups.len() {
+        done.refused.extend(acks.into_iter().map(|ack| (ack, ReasonCode::QuotaExceeded)));
+    } else {
+        done.error = Some(error);
+    }
+}
