@@ -1,1 +1,24 @@
-//! Skeleton.
+//! The kit that proves a storage backend: the cases of the contract, and a macro that makes one test of each.
+//!
+//! A backend implements [`Factory`] in a test file of its own and writes
+//! `opifex_conformance::persistence_suite!(MyFactory);`. Every case becomes a `#[test]` that is called
+//! `group::what_it_says`, so that `cargo test queue::` runs one group.
+//!
+//! A case holds for every backend. What a backend declares in its [`opifex_storage::Capabilities`] is tested; what it
+//! does not declare is tested to be refused; nothing is skipped. There is no backend, no broker and no runtime here:
+//! a case is a plain async function over a [`Subject`], and waits on [`block_on()`] unless the factory brings a runtime.
+//!
+//! Reading order: [`Factory`], [`Subject`], [`script`] (the words that cases are written in), then [`contract`].
+
+mod block_on;
+mod factory;
+pub mod script;
+mod subject;
+
+pub mod contract;
+mod suite;
+
+pub use block_on::block_on;
+pub use factory::Factory;
+pub use subject::Subject;
+pub use suite::{Case, cases, run};
