@@ -31,20 +31,20 @@ pub(crate) struct Entry {
     pub(crate) shared: Option<Arc<Pending>>,
 }
 
-/// How far the delivery has come.
+/// What is awaited from the client.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// PUBLISH QoS 1 sent, PUBACK awaited.
-    AwaitsPuback,
+    Puback,
     /// PUBLISH QoS 2 sent (or about to be), PUBREC awaited.
-    AwaitsPubrec,
+    Pubrec,
     /// PUBREL sent (or about to be), PUBCOMP awaited.
-    AwaitsPubcomp,
+    Pubcomp,
 }
 
 impl Stage {
     pub(crate) fn for_qos(qos: QoS) -> Stage {
-        if qos == QoS::ExactlyOnce { Stage::AwaitsPubrec } else { Stage::AwaitsPuback }
+        if qos == QoS::ExactlyOnce { Stage::Pubrec } else { Stage::Puback }
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn entry(seq: u64) -> Entry {
-        Entry { seq: Seq(seq), stage: Stage::AwaitsPuback, shared: None }
+        Entry { seq: Seq(seq), stage: Stage::Puback, shared: None }
     }
 
     fn id(n: u16) -> PacketId {

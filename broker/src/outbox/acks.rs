@@ -14,8 +14,8 @@ impl Outbox {
     /// PUBACK: the QoS 1 delivery has ended. An unknown id is nothing to complain about: the broker may have restarted.
     pub(crate) fn puback(&mut self, id: PacketId) -> Result<(), AckError> {
         match self.inflight.get(id).map(|entry| entry.stage) {
-            Some(Stage::AwaitsPuback) => self.settle(id),
-            Some(Stage::AwaitsPubrec | Stage::AwaitsPubcomp) => return Err(AckError),
+            Some(Stage::Puback) => self.settle(id),
+            Some(Stage::Pubrec | Stage::Pubcomp) => return Err(AckError),
             None => {}
         }
         Ok(())
@@ -37,10 +37,10 @@ impl Outbox {
             return Ok(());
         };
         match entry.stage {
-            Stage::AwaitsPuback => return Err(AckError),
-            Stage::AwaitsPubrec if reason.is_error() => self.settle(id),
-            Stage::AwaitsPubrec => {
-                entry.stage = Stage::AwaitsPubcomp;
+            Stage::Puback => return Err(AckError),
+            Stage::Pubrec if reason.is_error() => self.settle(id),
+            Stage::Pubrec => {
+                entry.stage = Stage::Pubcomp;
                 entry.shared = None;
                 let seq = entry.seq;
                 match (&mut self.durable, &mut self.link) {
@@ -49,7 +49,7 @@ impl Outbox {
                     (None, None) => {}
                 }
             }
-            Stage::AwaitsPubcomp => {
+            Stage::Pubcomp => {
                 if let Some(link) = &mut self.link
                     && self.durable.as_ref().is_none_or(|durable| !durable.is_releasing(id))
                 {
@@ -63,8 +63,8 @@ impl Outbox {
     /// PUBCOMP: the QoS 2 delivery has ended.
     pub(crate) fn pubcomp(&mut self, id: PacketId) -> Result<(), AckError> {
         match self.inflight.get(id).map(|entry| entry.stage) {
-            Some(Stage::AwaitsPubcomp) => self.settle(id),
-            Some(Stage::AwaitsPuback | Stage::AwaitsPubrec) => return Err(AckError),
+            Some(Stage::Pubcomp) => self.settle(id),
+            Some(Stage::Puback | Stage::Pubrec) => return Err(AckError),
             None => {}
         }
         Ok(())

@@ -102,7 +102,7 @@ impl DurableQueue {
         self.ops.retain(|op| !matches!(op, Op::Assign { .. }));
         self.sent_as = inflight
             .iter()
-            .filter(|(_, entry)| entry.stage == Stage::AwaitsPuback)
+            .filter(|(_, entry)| entry.stage == Stage::Puback)
             .map(|(id, entry)| (entry.seq, id))
             .collect();
         self.early = BTreeMap::new();
@@ -182,7 +182,7 @@ impl Outbox {
                     continue;
                 }
                 QueuedState::Assigned(id) => (id, Stage::for_qos(queued.qos)),
-                QueuedState::Released(id) => (id, Stage::AwaitsPubcomp),
+                QueuedState::Released(id) => (id, Stage::Pubcomp),
             };
             last = true;
             self.inflight.restore(id, Entry { seq: queued.seq, stage, shared: None });

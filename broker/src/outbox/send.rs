@@ -99,8 +99,7 @@ impl Outbox {
 
     fn send_pubrel(&mut self, pending: Pending) {
         let (Some(link), Some(packet_id)) = (&mut self.link, pending.packet_id) else { return };
-        self.inflight
-            .restore(packet_id, Entry { seq: pending.seq, stage: Stage::AwaitsPubcomp, shared: None });
+        self.inflight.restore(packet_id, Entry { seq: pending.seq, stage: Stage::Pubcomp, shared: None });
         link.outstanding += 1;
         link.append(&Pubrel::new(packet_id).into());
     }
