@@ -1,2 +1,32 @@
-//! Skeleton.
-fn main() {}
+//! The program `opifex`: reads flags, configuration and signals, which nothing below it does, and starts what they
+//! ask for. What a broker is, the crate `opifex-broker` knows.
+
+use std::process::ExitCode;
+
+mod cli;
+mod config;
+
+mod hash_password;
+mod serve;
+
+mod accept;
+mod connections;
+mod descriptors;
+mod listener;
+mod logging;
+mod signals;
+mod throttle;
+
+mod failure;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(exit_code) => return exit_code,
+    };
+    let outcome = match command {
+        cli::Command::Serve(args) => serve::run(&args),
+        cli::Command::HashPassword => hash_password::run(),
+    };
+    outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,85 @@
+//! The command line. What a flag means is decided where its value is used; here it only gets a name and a type.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::failure;
+
+mod limit_flags;
+mod serve_args;
+
+pub(crate) use serve_args::ServeArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  opifex serve                              a broker for this machine, on 127.0.0.1:1883
+  opifex serve --listen 0.0.0.0:1883        ... for the network
+  opifex serve --config /etc/opifex.toml    ... as a file says
+  opifex hash-password                      the hash of a password, for that file
+
+Exit codes: 0 stopped as asked, 1 a failure, 2 wrong flags or a wrong configuration file.";
+
+/// An MQTT broker for MQTT 3.1, 3.1.1 and 5.0.
+#[derive(Debug, Parser)]
+#[command(name = "opifex", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a broker until SIGINT or SIGTERM.
+    Serve(Box<ServeArgs>),
+    /// Turns a password into the hash that the configuration file takes.
+    #[command(after_help = HASH_PASSWORD_EXAMPLES)]
+    HashPassword,
+}
+
+const HASH_PASSWORD_EXAMPLES: &str = "\
+Asks for the password twice on a terminal; reads one line anywhere else. There is no flag for it: the process list
+and the shell's history would show it.
+
+Examples:
+  opifex hash-password
+  pass show mqtt/sensor | opifex hash-password
+
+The hash goes into the configuration file:
+  [[users]]
+  name = \"sensor\"
+  password_hash = \"$argon2id$v=19$...\"";
+
+/// Reads the command line. The error is the exit code of a program that has said what there is to say.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
+    let error = match Cli::try_parse_from(args) {
+        Ok(cli) => return Ok(cli.command),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that leaves before the end of the help is no failure.
+            let _ = error.print();
+            Err(ExitCode::SUCCESS)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            Err(ExitCode::from(2))
+        }
+        _ => {
+            failure::print(&one_line(&error.to_string()));
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+/// clap's message and its tip, without the usage that follows.
+fn one_line(rendered: &str) -> String {
+    let paragraphs = rendered.split("\n\n");
+    let message = paragraphs.take_while(|text| !text.starts_with("Usage:") && !text.starts_with("For more"));
+    let message = message.map(str::trim).collect::<Vec<_>>().join("; ");
+    message.trim_start_matches("error: ").to_owned()
+}

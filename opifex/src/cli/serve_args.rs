@@ -1,0 +1,78 @@
+//! The flags of `opifex serve`. A flag wins over the configuration file.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::limit_flags::LimitFlags;
+use crate::config::{Backend, Config, ListenAddress, Listener, LogFilter, LogFormat};
+
+const EXAMPLES: &str = "\
+Examples:
+  opifex serve
+  opifex serve --listen 127.0.0.1:0                        a free port; the line on standard output names it
+  opifex serve --listen 0.0.0.0:1883 --listen [::1]:1884   several listeners
+  opifex serve --config opifex.toml --log debug            a file, and a flag that wins over it
+  opifex serve --config opifex.toml --print-config         everything that can be set, and what is in force
+
+SIGINT or SIGTERM stops it: connections are closed in order (5.0 clients are told so), at most for --shutdown-timeout.
+A second signal stops it at once, with exit code 1.";
+
+/// The flags of `opifex serve`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; may be repeated. Port 0 takes a free one [default: 127.0.0.1:1883].
+    #[arg(short, long, value_name = "HOST:PORT")]
+    listen: Vec<ListenAddress>,
+    /// Configuration file (TOML).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where sessions, queues and retained messages live [default: memory].
+    #[arg(long, value_name = "BACKEND")]
+    storage: Option<Backend>,
+    /// Whether clients without user name and password come in [default: as long as no users are configured].
+    #[arg(long, value_name = "BOOL")]
+    allow_anonymous: Option<bool>,
+    /// Threads that serve connections [default: one a processor].
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// What to log: error, warn, info, debug, trace, or a list such as info,opifex_broker=debug [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<LogFilter>,
+    /// How to log [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Print the configuration in force, the file's and the flags', and end.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+impl ServeArgs {
+    /// Puts what the flags say in place of what the file said.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        if !self.listen.is_empty() {
+            let address = |address: &ListenAddress| Listener { address: address.clone() };
+            config.listeners = self.listen.iter().map(address).collect();
+        }
+        if let Some(backend) = self.storage {
+            config.storage.backend = backend;
+        }
+        if let Some(allow_anonymous) = self.allow_anonymous {
+            config.allow_anonymous = Some(allow_anonymous);
+        }
+        if let Some(workers) = self.workers {
+            config.workers = Some(workers);
+        }
+        if let Some(filter) = &self.log {
+            config.log.filter = filter.clone();
+        }
+        if let Some(format) = self.log_format {
+            config.log.format = format;
+        }
+        self.limits.apply(&mut config.limits);
+    }
+}

@@ -1,0 +1,81 @@
+//! Where to listen.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::text;
+
+/// A listener. A table, as transports to come will have more to say.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    pub(crate) address: ListenAddress,
+}
+
+/// `HOST:PORT`. The host is an address or a name; port 0 stands for a free one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress(String);
+
+impl ListenAddress {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Listener {
+        Listener { address: ListenAddress("127.0.0.1:1883".to_owned()) }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ListenAddress, String> {
+        let parts = text.rsplit_once(':');
+        let right = parts.is_some_and(|(host, port)| {
+            let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+            !host.is_empty() && !bare_v6 && port.parse::<u16>().is_ok()
+        });
+        if !right {
+            let expected = "expected HOST:PORT such as 127.0.0.1:1883, [::1]:1883 or localhost:0";
+            return Err(format!("{text:?} is no address to listen on, {expected}"));
+        }
+        Ok(ListenAddress(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ListenAddress, D::Error> {
+        text::deserialize(deserializer, "\"HOST:PORT\"")
+    }
+}
+
+impl Serialize for ListenAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ListenAddress;
+
+    #[test]
+    fn an_address_to_listen_on_has_a_host_and_a_port() {
+        for right in ["127.0.0.1:1883", "[::1]:0", "localhost:65535"] {
+            assert!(right.parse::<ListenAddress>().is_ok(), "{right}");
+        }
+        for wrong in ["", "1883", ":1883", "localhost", "::1:1883", "127.0.0.1:65536", "127.0.0.1:mqtt"] {
+            assert!(wrong.parse::<ListenAddress>().is_err(), "{wrong}");
+        }
+    }
+}

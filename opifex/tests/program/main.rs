@@ -1,0 +1,10 @@
+//! The built program from outside, as its operator meets it.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod child;
+
+mod command_line;
+mod config_file;
+mod hash_password;
+mod stop;
