@@ -82,7 +82,9 @@ impl State {
             DueItem::Will(id) => {
                 self.wills.get(&(*id, Epoch(version))).is_some_and(|will| due_now(will.due_at))
             }
-            DueItem::SessionEnded(id) => self.ended.get(id).is_some_and(|ended| ended.epoch.0 == version),
+            DueItem::SessionEnded(id) => {
+                self.ended.get(id).is_some_and(|ended| ended.epoch.0 == version && ended.at <= now)
+            }
             DueItem::QueuedExpired(id, seq) => {
                 seq.0 == version
                     && self

@@ -14,7 +14,7 @@ use opifex_storage::{
 };
 
 use crate::due::{DueIndex, DueKey};
-use crate::scan::is_full;
+use crate::scan::{MAX_EXAMINED, is_full};
 
 /// A session's queue.
 #[derive(Default)]
@@ -261,14 +261,17 @@ impl Queue {
         let start = self.first_at_or_after(after.0.saturating_add(1));
         let (mut items, mut bytes) = (Vec::new(), 0);
         for index in start..self.entries.len() {
-            if is_full(items.len(), bytes, &limit) {
+            if is_full(items.len(), bytes, &limit) || items.len() >= MAX_EXAMINED {
                 break;
             }
             bytes += self.entries[index].size() as usize;
             items.push(self.queued(index));
         }
         let more = start + items.len() < self.entries.len();
-        let final_up_to = items.last().filter(|_| more).map_or(Seq(self.last), |item| item.seq);
+        let final_up_to = match items.last() {
+            Some(item) if more => item.seq,
+            _ => Seq(self.last).max(after),
+        };
         QueuePage { items, final_up_to, more }
     }
 

@@ -128,6 +128,8 @@ impl RetainedMessages {
         examined: &mut usize,
         mut found: impl FnMut(&Slot) -> bool,
     ) -> Option<Bound<String>> {
+        // Finding the place counts, too: many filters that match nothing are work as well.
+        *examined += 1;
         let mut range = self.range(&start);
         let mut entry = range.next();
         loop {
