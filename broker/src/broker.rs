@@ -112,6 +112,7 @@ impl<P: Persistence> Builder<P> {
             due: Notify::new(),
             ended: Notify::new(),
             stopping: AtomicBool::new(false),
+            stop: Notify::new(),
             assigned_ids: AtomicU64::new(1),
             instance,
         });
@@ -209,6 +210,7 @@ impl<P: Persistence> Broker<P> {
         let all_ended = async {
             loop {
                 let ended = self.shared.ended.notified();
+                self.shared.stop.notify_waiters();
                 self.shared.command_all(Command::Shutdown);
                 if self.shared.counters.connections.load(Relaxed) == 0 {
                     return;

@@ -141,9 +141,10 @@ impl<P: Persistence, R: AsyncRead + Unpin> Connection<P, R> {
                 Err(end) => return Poll::Ready(end),
             }
             if !self.state.may_read() {
-                self.state.pause_keep_alive();
+                self.state.pause_reading();
                 return Poll::Pending;
             }
+            self.state.resume_reading();
             let state = &mut self.state;
             let taken = if state.work.resumed {
                 state.work.resumed = false;
@@ -203,9 +204,18 @@ impl<P: Persistence> State<P> {
         !self.work.is_full() && !self.work.outlet_full
     }
 
-    fn pause_keep_alive(&mut self) {
+    /// Reading waits: keep-alive does not run against a client that we do not read.
+    fn pause_reading(&mut self) {
         self.session.last_seen_secs.store(u32::MAX, Relaxed);
+        self.work.paused = true;
         self.work.resumed = true;
+    }
+
+    fn resume_reading(&mut self) {
+        if std::mem::take(&mut self.work.paused) {
+            let now = self.shared.clock.tick_secs_at(self.shared.now());
+            self.session.last_seen_secs.store(now, Relaxed);
+        }
     }
 
     /// Takes all whole packets: the synchronous part of a read. Answers how many bytes were used, and the end if this

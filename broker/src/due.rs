@@ -107,13 +107,7 @@ async fn claim<P: Persistence>(shared: &Arc<Shared<P>>, due: Due, groups: Vec<Gr
 }
 
 fn find_session<P: Persistence>(shared: &Shared<P>, id: SessionId) -> Option<Arc<Session>> {
-    let mut found = None;
-    shared.registry.for_each(|session| {
-        if session.stored == Some(id) {
-            found = Some(session.clone());
-        }
-    });
-    found
+    shared.registry.select(|session| session.stored == Some(id)).pop()
 }
 
 /// Entries of shared subscriptions that an ended session leaves go to another member: QoS 1 always, QoS 2 only if no
@@ -153,10 +147,10 @@ pub(crate) async fn sweep<P: Persistence>(shared: Arc<Shared<P>>) {
         ticks.tick().await;
         let now = shared.clock.tick_secs_at(shared.now());
         let store_timeout = shared.limits.store_timeout.as_secs() as u32;
-        shared.registry.for_each(|session| {
+        for session in shared.registry.select(|session| session.overdue(now, store_timeout).is_some()) {
             if let Some(command) = session.overdue(now, store_timeout) {
                 session.command(command);
             }
-        });
+        }
     }
 }

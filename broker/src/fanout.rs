@@ -242,7 +242,7 @@ pub(crate) fn owned_message(topic: &TopicName<'_>, publish: &Publish<'_>, now: T
 }
 
 /// The properties that are stored and passed on: the rest belongs to one hop, or is made anew.
-fn passed_on(properties: &Properties<'_>) -> Properties<'static> {
+pub(crate) fn passed_on(properties: &Properties<'_>) -> Properties<'static> {
     if properties.is_empty() {
         return Properties::new();
     }

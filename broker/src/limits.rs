@@ -17,8 +17,8 @@ pub struct Limits {
     pub max_packet_size: u32,
     /// The largest packet taken before authentication, in bytes.
     pub max_connect_packet_size: u32,
-    /// The highest keep-alive, in seconds; a client that asks for more, or for none, gets this one (5.0: Server Keep
-    /// Alive; 3.x clients are disconnected by their own value if it is lower). 0: no cap.
+    /// The highest keep-alive, in seconds; a 5.0 client that asks for more, or for none, gets this one (Server Keep
+    /// Alive). 3.x has no way to be told: there the client's own value stands. 0: no cap.
     pub max_keep_alive_secs: u16,
     /// QoS 1 and 2 messages that a client may have unacknowledged towards us; announced as Receive Maximum. A
     /// client that exceeds it is disconnected with 0x93.
@@ -79,14 +79,14 @@ impl Default for Limits {
             wildcard_subscriptions: true,
             shared_subscriptions: true,
             topic_alias_maximum: 32,
-            max_outgoing_topic_aliases: 0,
+            max_outgoing_topic_aliases: 16,
             max_sessions: 1_000_000,
             max_session_expiry_secs: u32::MAX,
             max_subscriptions_per_session: 100_000,
             max_topic_levels: 128,
             max_client_id_bytes: 1_024,
             max_queued_messages: 100_000,
-            max_queued_bytes: 256 << 20,
+            max_queued_bytes: 64 << 20,
             queue_full: FullPolicy::DropNewest,
             max_outbox_bytes: 4 << 20,
             max_retained_messages: 10_000_000,

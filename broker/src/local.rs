@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::Peer;
 use crate::broker::Broker;
+use crate::fanout::passed_on;
 use crate::router::Publisher;
 use crate::shared::Shared;
 use crate::stats::Tally;
@@ -90,7 +91,7 @@ impl Publication {
         let message = Message {
             topic: TopicName::new(self.topic)?.into_owned(),
             qos: self.qos,
-            properties: self.properties,
+            properties: passed_on(&self.properties),
             payload: self.payload,
             expires_at: self.expiry_secs.map(|secs| now.plus_secs(secs)),
         };

@@ -116,14 +116,12 @@ impl Registry {
         self.sessions.load(Relaxed)
     }
 
-    /// Calls `visit` for every session, without holding the table meanwhile.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Session>)) {
-        let clients: Vec<Arc<Client>> = self.clients.lock().values().cloned().collect();
-        for client in clients {
-            if let Some(session) = client.session() {
-                visit(&session);
-            }
-        }
+    /// The sessions for which `wanted` holds. It is asked under the table's lock and must be quick.
+    pub(crate) fn select(&self, wanted: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let clients = self.clients.lock();
+        let current =
+            |client: &Arc<Client>| client.session.lock().as_ref().filter(|session| wanted(session)).cloned();
+        clients.values().filter_map(current).collect()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::registry::Registry;
 use crate::router::{Match, Matches, Publisher, Router, choose, find_matches};
 use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
-use crate::submission::{Group, Routed};
+use crate::submission::{Found, Group, Routed};
 
 /// A task flushes at most so many outboxes of others a batch itself; the rest it wakes.
 const FOREIGN_FLUSHES: usize = 64;
@@ -42,6 +42,8 @@ pub(crate) struct Shared<P> {
     /// A connection has ended.
     pub(crate) ended: Notify,
     pub(crate) stopping: AtomicBool,
+    /// Tells those who have not said CONNECT yet.
+    pub(crate) stop: Notify,
     pub(crate) assigned_ids: AtomicU64,
     /// Tells the ids that this broker assigns from those of an earlier process.
     pub(crate) instance: u64,
@@ -95,9 +97,45 @@ impl<P: Persistence> Shared<P> {
         find_matches(&table, &message.topic, publisher, &mut matches);
         let mut singles = std::mem::take(&mut matches.singles);
         singles.extend(matches.shares.iter().filter_map(|share| choose(&table, share, message.qos)));
+        let version = table.version();
         drop(table);
         tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut singles));
-        self.group(Arc::new(message), retain, singles)
+        let mut group = self.group(Arc::new(message), retain, singles);
+        if let (true, Some(routed)) = (retain, &mut group.routed) {
+            routed.found = Some(Found { table_version: version, publisher: publisher.session.cloned() });
+        }
+        group
+    }
+
+    /// A subscription that was made while a retained message was on its way to the store may have missed it twice: it
+    /// was not there when the message was routed, and its replay read the store before the message was ordered. So a
+    /// table that has changed is looked at again.
+    pub(crate) fn serve_newcomers(&self, routed: &Routed, tally: &mut Tally) -> Option<Group> {
+        let before = routed.found.as_ref()?;
+        let table = self.router.read();
+        if table.version() == before.table_version {
+            return None;
+        }
+        let mut found = Matches::default();
+        let publisher = Publisher { session: before.publisher.as_ref() };
+        find_matches(&table, &routed.message.topic, publisher, &mut found);
+        drop(table);
+        let known = |session: &Arc<Session>| routed.matches.iter().any(|m| Arc::ptr_eq(&m.session, session));
+        found.singles.retain(|found| !known(&found.session));
+        tally.drop_many(
+            DropCause::NotAuthorized,
+            self.withhold(routed.message.topic.as_str(), &mut found.singles),
+        );
+        if found.singles.is_empty() {
+            return None;
+        }
+        let mut group = self.group(routed.message.clone(), true, found.singles);
+        // The message is retained already: only the deliveries are new.
+        group.ops.retain(|op| matches!(op, Op::Enqueue { .. }));
+        if let Some(routed) = &mut group.routed {
+            routed.enqueue_at = (!group.ops.is_empty()).then_some(0);
+        }
+        Some(group)
     }
 
     /// The operations and deliveries for a message that goes to `matches`.
@@ -129,7 +167,7 @@ impl<P: Persistence> Shared<P> {
         }
         Group {
             ops,
-            routed: Some(Routed { message, matches, retain, replayed: false, enqueue_at }),
+            routed: Some(Routed { message, matches, retain, found: None, replayed: false, enqueue_at }),
             ack: None,
         }
     }
@@ -226,9 +264,11 @@ impl<P: Persistence> Shared<P> {
         }
     }
 
-    /// Closes the sessions' connections with this reason.
+    /// Closes all connections with this reason.
     pub(crate) fn command_all(&self, command: Command) {
-        self.registry.for_each(|session| session.command(command));
+        for session in self.registry.select(|session| session.is_connected()) {
+            session.command(command);
+        }
     }
 
     /// The author of what the broker itself writes.

@@ -30,6 +30,8 @@ pub(crate) struct Routed {
     pub(crate) matches: Vec<Match>,
     /// The publisher's RETAIN flag.
     pub(crate) retain: bool,
+    /// How the matches of a message that becomes its topic's retained one were found.
+    pub(crate) found: Option<Found>,
     /// Sent for a new subscription: it carries RETAIN whatever the subscription says, and is no new retained message.
     pub(crate) replayed: bool,
     /// Which of the group's operations is its enqueue.
@@ -45,6 +47,12 @@ pub(crate) struct Submitted {
     pub(crate) refused: Vec<(u64, ReasonCode)>,
     /// The store failed: the connection cannot go on.
     pub(crate) error: Option<StoreError>,
+}
+
+/// The look at the routing table that gave a message its matches.
+pub(crate) struct Found {
+    pub(crate) table_version: u64,
+    pub(crate) publisher: Option<Arc<Session>>,
 }
 
 impl Group {
@@ -173,6 +181,7 @@ pub(crate) fn deliver<P: Persistence>(
         rest = later;
         let Some(routed) = group.routed else { continue };
         let message = routed.message.clone();
+        again.extend(shared.serve_newcomers(&routed, &mut tally));
         let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
         for share in shared.deliver(routed, own, &mut touched, &mut step) {
             again.extend(shared.choose_again(&message, &share, &mut tally));

@@ -80,7 +80,12 @@ where
         outlet: Outlet::new(Box::new(writer)),
         options: DecodeOptions { version: Version::V5_0, max_packet_size, role: Role::Server },
     };
-    let connect = timeout(shared.limits.connect_timeout, accept(&shared, &mut wire, &peer)).await;
+    let stopped = shared.stop.notified();
+    let connect = timeout(shared.limits.connect_timeout, accept(&shared, &mut wire, &peer));
+    let connect = tokio::select! {
+        connect = connect => connect,
+        () = stopped => Ok(Err(Refusal::Silent)),
+    };
     let refusal = match connect {
         Err(_) => Refusal::Silent,
         Ok(Err(refusal)) => refusal,

@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use opifex_packet::ReasonCode;
 use opifex_storage::{
-    Author, ErrorKind, PageLimit, Persistence, QueuePage, Receipt, Result, Seq, StoreError,
+    Author, ErrorKind, Op, PageLimit, Persistence, QueuePage, QueuedState, Receipt, Result, Seq, StoreError,
 };
 
 use super::replay::Replay;
 use super::{BoxFuture, End, State, violation};
-use crate::access::Verdict;
+use crate::access::{Action, Verdict};
 use crate::outbox::{Outbox, OwnerWork, Step};
-use crate::stats::Tally;
+use crate::stats::{DropCause, Tally};
 use crate::submission::{Group, Submitted, submit};
 
 /// Groups that one read may collect before it stops for the store.
@@ -45,6 +45,8 @@ pub(super) struct StoreWork {
     pub(super) jobs_done: u64,
     /// The client does not take our answers.
     pub(super) outlet_full: bool,
+    /// Reading waits, and keep-alive with it.
+    pub(super) paused: bool,
     /// Reading was stopped; whole packets may wait in the inbox.
     pub(super) resumed: bool,
 }
@@ -226,8 +228,9 @@ impl<P: Persistence> State<P> {
         let Some(page) = &mut self.work.page else { return Ok(false) };
         let Poll::Ready(page) = page.as_mut().poll(cx) else { return Ok(false) };
         self.work.page = None;
-        let page = page.map_err(|error| store_end(&error))?;
+        let mut page = page.map_err(|error| store_end(&error))?;
         let mut tally = Tally::default();
+        self.withhold_queued(&mut page, &mut tally);
         let mut step = Step { limits: &self.shared.limits, now: self.shared.now(), tally: &mut tally };
         let mut outbox = self.session.outbox.lock();
         outbox.take_page(page, &mut step);
@@ -235,6 +238,29 @@ impl<P: Persistence> State<P> {
         drop(outbox);
         self.shared.counters.add(&tally);
         Ok(true)
+    }
+
+    /// Leaves out what the client may not receive (any more), and settles it.
+    fn withhold_queued(&mut self, page: &mut QueuePage, tally: &mut Tally) {
+        if !self.shared.checks_receive {
+            return;
+        }
+        let mut withheld = Vec::new();
+        page.items.retain(|queued| {
+            let allowed = queued.state != QueuedState::Waiting
+                || queued.message.as_ref().is_none_or(|message| {
+                    let action = Action::Receive { topic: message.topic.as_str() };
+                    self.shared.access.authorize(&self.identity, &self.session.client_id, action)
+                });
+            if !allowed {
+                withheld.push(Op::Settle(queued.seq));
+            }
+            allowed
+        });
+        if !withheld.is_empty() {
+            tally.drop_many(DropCause::NotAuthorized, withheld.len() as u64);
+            self.work.push(Group::of_ops(withheld));
+        }
     }
 
     fn poll_job(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
