@@ -3,11 +3,23 @@
 //! A case is one behaviour: its name says what holds. The list gives each an id that stays; a new case takes the next
 //! number of its group, and the number of one that went is not given again.
 
+pub mod atomicity;
+pub mod cleanup;
+pub mod closing;
+pub mod concurrency;
+pub mod epochs;
+pub mod expiry;
+pub mod fidelity;
+pub mod guards;
+pub mod idempotency;
 pub mod inbound;
 pub mod inflight;
+pub mod limits;
+pub mod paging;
 pub mod queue;
 pub mod retained;
 pub mod sessions;
+pub mod shared;
 pub mod subscriptions;
 pub mod wills;
 
@@ -38,6 +50,18 @@ macro_rules! __contract {
                 "SES-16" behind_its_end_a_session_is_absent_in_the_same_batch
                 "SES-17" a_session_is_there_after_reopening
                 "SES-18" an_ended_session_is_gone_after_reopening
+            }
+            epochs {
+                "EPO-01" an_author_that_was_taken_over_is_fenced
+                "EPO-02" the_author_that_took_over_writes
+                "EPO-03" the_author_of_an_ended_session_is_fenced
+                "EPO-04" the_author_before_a_clean_start_is_fenced
+                "EPO-05" an_epoch_that_is_not_the_sessions_is_fenced
+                "EPO-06" a_publisher_is_not_fenced_when_its_subscriber_is_taken_over
+                "EPO-07" an_author_is_not_fenced_by_other_sessions
+                "EPO-08" a_takeover_undoes_nothing
+                "EPO-09" epochs_go_on_after_reopening
+                "EPO-10" a_stale_author_is_fenced_after_reopening
             }
             subscriptions {
                 "SUB-01" a_new_subscription_did_not_exist
@@ -146,8 +170,150 @@ macro_rules! __contract {
                 "WIL-17" a_will_is_published_in_one_batch_and_once
                 "WIL-18" wills_of_two_connections_are_told_apart
                 "WIL-19" a_due_will_is_not_taken_by_the_next_connection
-                "WIL-20" a_will_that_was_cancelled_cannot_be_claimed
                 "WIL-21" a_will_and_its_deadline_are_there_after_reopening
+                "WIL-22" a_will_that_is_not_due_cannot_be_claimed
+            }
+            expiry {
+                "EXP-01" an_offline_session_expires_after_its_interval
+                "EXP-02" a_connected_session_does_not_expire
+                "EXP-03" a_session_that_never_expires_is_never_due
+                "EXP-04" a_session_with_expiry_0_is_due_when_it_goes_offline
+                "EXP-05" a_very_long_interval_is_kept
+                "EXP-06" a_claim_ends_the_session
+                "EXP-08" a_claim_of_an_earlier_expiry_is_refused
+                "EXP-09" an_open_behind_the_expiry_begins_a_new_session
+                "EXP-10" an_open_before_the_expiry_continues_the_session
+                "EXP-11" an_expiry_that_changes_offline_moves_the_deadline
+                "EXP-12" a_claim_is_refused_when_the_deadline_moved_away
+                "EXP-13" a_deadline_is_there_after_reopening
+                "EXP-14" a_queued_message_expires
+                "EXP-15" a_message_with_a_packet_id_does_not_expire
+                "EXP-16" a_claim_is_refused_when_the_entry_got_a_packet_id
+                "EXP-17" a_settled_message_does_not_expire
+                "EXP-18" a_fanned_out_message_expires_in_each_queue
+                "EXP-19" a_retained_message_expires
+                "EXP-20" a_claim_is_refused_when_the_retained_message_was_replaced
+                "EXP-21" replacing_a_retained_message_replaces_its_deadline
+                "EXP-22" a_claim_before_its_time_is_refused
+                "EXP-23" due_items_come_earliest_first
+                "EXP-24" the_same_items_come_again_until_they_are_claimed
+                "EXP-25" a_refused_batch_claims_nothing
+                "EXP-26" behind_a_claimed_expiry_the_session_is_absent
+                "EXP-27" an_open_before_the_claim_wins
+            }
+            shared {
+                "SHA-01" entries_of_an_ended_member_are_read_with_share_and_state
+                "SHA-02" an_entry_is_handed_on_in_one_batch
+                "SHA-03" handing_on_to_a_member_that_ended_is_gone
+                "SHA-04" the_item_goes_with_the_last_entry
+                "SHA-05" a_new_session_of_the_client_does_not_get_in_the_way
+                "SHA-06" remains_and_their_item_are_there_after_reopening
+            }
+            cleanup {
+                "CLE-01" the_remains_of_a_session_are_due_at_its_end
+                "CLE-02" a_session_that_leaves_nothing_leaves_no_item
+                "CLE-03" walks_do_not_show_what_ended
+                "CLE-04" a_purge_removes_no_more_than_its_limit
+                "CLE-05" purging_comes_to_an_end
+                "CLE-06" a_purge_of_all_says_that_nothing_is_left
+                "CLE-07" subscriptions_and_inbound_ids_are_remains_too
+                "CLE-08" only_the_claim_of_the_end_may_purge
+                "CLE-09" claiming_the_end_alone_changes_nothing
+                "CLE-10" nothing_is_queued_for_a_session_that_ended
+                "CLE-11" purging_an_old_session_leaves_the_clients_new_one_alone
+                "CLE-12" purging_takes_the_message_from_nobody_else
+                "CLE-13" purged_entries_do_not_expire
+                "CLE-14" every_session_that_ended_has_its_own_remains
+            }
+            atomicity {
+                "ATO-01" a_batch_of_every_operation_is_applied_whole
+                "ATO-02" a_failed_guard_leaves_no_trace
+                "ATO-03" a_fenced_author_leaves_no_trace
+                "ATO-04" a_message_that_is_too_large_leaves_no_trace
+                "ATO-05" an_operation_that_is_not_allowed_leaves_no_trace
+                "ATO-06" a_lost_claim_leaves_no_trace
+                "ATO-07" a_durability_that_is_not_offered_leaves_no_trace
+                "ATO-08" a_refused_batch_takes_no_numbers
+                "ATO-09" outcomes_fail_no_batch
+                "ATO-10" a_drop_fails_no_batch
+                "ATO-11" operations_are_applied_in_order
+                "ATO-12" an_empty_batch_is_applied
+                "ATO-13" a_receipt_that_is_dropped_takes_nothing_back
+                "ATO-14" a_submit_that_never_ran_leaves_no_trace
+            }
+            guards {
+                "GUA-01" a_session_that_is_there
+                "GUA-02" a_session_that_ended
+                "GUA-03" a_retained_message_that_is_there
+                "GUA-04" a_retained_message_that_is_not_there
+                "GUA-05" a_retained_message_is_at_no_epoch
+                "GUA-06" a_version_changes_with_every_retain
+                "GUA-07" a_version_does_not_change_with_other_records
+                "GUA-08" all_guards_must_hold
+                "GUA-09" a_batch_cannot_fulfil_its_own_guard
+                "GUA-10" a_conflict_names_the_record
+            }
+            idempotency {
+                "IDE-01" a_batch_submitted_again_is_applied_as_declared
+                "IDE-02" writers_do_not_share_numbers
+                "IDE-03" the_next_number_is_the_next_batch
+                "IDE-04" a_refused_batch_does_not_use_its_key_up
+                "IDE-05" unknown_outcomes_are_kept_over_a_reopening
+            }
+            paging {
+                "PAG-01" a_walk_shows_every_record_once
+                "PAG-02" walks_of_an_empty_store_end
+                "PAG-03" a_page_of_no_items_has_one
+                "PAG-04" a_walk_goes_on_where_its_record_was_removed
+                "PAG-05" a_walk_goes_on_where_its_session_ended
+                "PAG-06" a_walk_is_not_disturbed_by_new_records
+                "PAG-07" a_walk_by_filters_is_not_disturbed_by_changes
+                "PAG-08" a_page_ends_with_its_bytes
+                "PAG-09" an_item_beyond_the_bytes_makes_a_page_of_its_own
+                "PAG-10" a_queues_page_says_up_to_which_number_it_is_final
+                "PAG-11" a_page_is_final_at_least_where_it_began
+                "PAG-12" a_queue_is_followed_while_it_changes
+                "PAG-13" a_walk_over_many_empty_sessions_comes_to_its_end
+            }
+            limits {
+                "LIM-01" the_declared_limits_are_sane
+                "LIM-02" a_message_of_the_largest_size_is_taken
+                "LIM-03" a_message_beyond_the_largest_size_is_refused
+                "LIM-04" a_will_beyond_the_largest_size_is_refused
+                "LIM-05" a_batch_of_the_most_operations_is_taken
+                "LIM-06" a_batch_of_too_many_operations_is_refused
+                "LIM-07" targets_count_as_operations
+                "LIM-08" a_batch_of_too_many_bytes_is_refused
+                "LIM-09" every_declared_level_of_durability_is_reached
+                "LIM-10" a_level_that_is_not_declared_is_refused
+            }
+            fidelity {
+                "FID-01" client_ids_are_told_apart
+                "FID-02" dev1_never_sees_what_dev10_has
+                "FID-03" topics_are_told_apart
+                "FID-04" filters_are_told_apart
+                "FID-05" every_byte_value_comes_back
+                "FID-06" an_empty_payload_comes_back
+                "FID-07" payloads_of_many_sizes_come_back
+                "FID-08" properties_come_back_in_order
+                "FID-09" the_published_qos_comes_back
+                "FID-10" the_expiry_comes_back
+                "FID-11" the_longest_topics_come_back
+                "FID-12" equal_messages_are_not_merged
+            }
+            closing {
+                "CLO-01" a_closed_store_refuses_every_call
+                "CLO-02" what_a_closed_store_refused_is_not_there_after_reopening
+                "CLO-03" closing_makes_what_was_ordered_durable
+                "CLO-04" reopening_changes_nothing
+                "CLO-05" versions_go_on_after_reopening
+            }
+            concurrency {
+                "CON-01" publishers_at_once_get_dense_numbers
+                "CON-02" fan_outs_at_once_have_one_order
+                "CON-03" one_of_many_takeovers_is_the_last
+                "CON-04" a_session_that_ends_while_it_is_published_to_has_what_was_queued
+                "CON-05" a_reader_sees_whole_batches
             }
         }
     };

@@ -1,36 +1,37 @@
-//! The store under test, with calls that panic where a case cannot go on.
+//! The store under test, with calls that panic where a case cannot go on: opening and writing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use opifex_storage::{
-    Author, Batch, Capabilities, Certainty, Due, DueItem, Durability, ErrorKind, Message, Op, OpenSession,
-    OpenedSession, Outcome, Page, PageLimit, Persistence, Queued, Record, RecordKind, Result, Retained, Seq,
-    SessionId, SessionRecord, StoreError, SubscriptionRecord, TargetOutcome, Timestamp, WillRecord,
+    Author, Batch, Capabilities, Certainty, Due, Durability, ErrorKind, Message, Op, OpenSession,
+    OpenedSession, Outcome, Persistence, RecordVersion, Result, Seq, SessionId, StoreError, TargetOutcome,
+    Timestamp,
 };
 
 use crate::Factory;
-use crate::script::{START, connect, filter, message, target};
+use crate::script::{START, connect, message, target};
+
+mod reading;
 
 /// A store in a place of its own. The place is destroyed with it.
+///
+/// Its clock is the latest time that the case has named: what is written or opened later with an earlier one happens at
+/// that time, since time never runs backwards.
 pub struct Subject<F: Factory> {
     factory: Arc<F>,
+    clock: AtomicU64,
     // In this order: the store goes before its place.
     store: Option<F::Store>,
     place: F::Place,
 }
-
-/// How many items a page of the walks here has: few, so that walks have many.
-const PAGE_ITEMS: usize = 50;
-
-/// A walk that takes more pages than this does not end.
-const MAX_PAGES: usize = 100_000;
 
 impl<F: Factory> Subject<F> {
     /// Opens a store in a new place.
     pub async fn new(factory: Arc<F>) -> Self {
         let place = factory.place();
         let store = factory.open(&place).await.expect("an empty place can be opened");
-        Subject { factory, store: Some(store), place }
+        Subject { factory, clock: AtomicU64::new(START.0), store: Some(store), place }
     }
 
     /// Closes the store and opens its place again.
@@ -38,6 +39,12 @@ impl<F: Factory> Subject<F> {
         if let Some(store) = self.store.take() {
             store.close().await.expect("an open store can be closed");
         }
+        self.open_again().await;
+    }
+
+    /// Opens the place of a store that the case has closed.
+    pub async fn open_again(&mut self) {
+        drop(self.store.take());
         self.store = Some(self.factory.open(&self.place).await.expect("a closed place can be opened again"));
     }
 
@@ -54,6 +61,11 @@ impl<F: Factory> Subject<F> {
     /// What the backend declares.
     pub fn capabilities(&self) -> &Capabilities {
         self.store().capabilities()
+    }
+
+    /// It is `now`, or later.
+    fn advance(&self, now: Timestamp) -> Timestamp {
+        Timestamp(self.clock.fetch_max(now.0, Ordering::Relaxed).max(now.0))
     }
 
     /// The strongest level that the backend offers: what is promised of a batch is only certain when it asked for it.
@@ -76,7 +88,8 @@ impl<F: Factory> Subject<F> {
 
     /// Opens a session, which may be refused.
     pub async fn try_open(&self, open: OpenSession) -> Result<OpenedSession> {
-        self.store().open_session(OpenSession { durability: self.strongest(), ..open }).await
+        let now = self.advance(open.now);
+        self.store().open_session(OpenSession { durability: self.strongest(), now, ..open }).await
     }
 }
 
@@ -84,21 +97,26 @@ impl<F: Factory> Subject<F> {
 impl<F: Factory> Subject<F> {
     /// An empty batch of the session that was opened.
     pub fn by(&self, author: &OpenedSession) -> Batch {
-        Batch::new(Author::Session(author.session.id, author.session.epoch), self.strongest(), START)
+        Batch::new(
+            Author::Session(author.session.id, author.session.epoch),
+            self.strongest(),
+            self.advance(START),
+        )
     }
 
     /// An empty batch of the broker.
     pub fn by_broker(&self) -> Batch {
-        Batch::new(Author::Broker, self.strongest(), START)
+        Batch::new(Author::Broker, self.strongest(), self.advance(START))
     }
 
     /// An empty batch under the claim of a due item, at `now`.
     pub fn by_claim(&self, due: &Due, now: Timestamp) -> Batch {
-        Batch::new(Author::Claim(due.clone()), self.strongest(), now)
+        Batch::new(Author::Claim(due.clone()), self.strongest(), self.advance(now))
     }
 
     /// Submits a batch, waits until it is durable, and answers its outcomes.
-    pub async fn submit(&self, batch: Batch) -> Vec<Outcome> {
+    pub async fn submit(&self, mut batch: Batch) -> Vec<Outcome> {
+        batch.now = self.advance(batch.now);
         let ops = batch.ops.len();
         let asked = batch.durability;
         let receipt = self.store().submit(batch).await.expect("the batch is applied");
@@ -116,7 +134,8 @@ impl<F: Factory> Subject<F> {
     }
 
     /// Submits a batch that must be refused for this reason, without a trace.
-    pub async fn refuse(&self, batch: Batch, kind: ErrorKind) -> StoreError {
+    pub async fn refuse(&self, mut batch: Batch, kind: ErrorKind) -> StoreError {
+        batch.now = self.advance(batch.now);
         let what = format!("{batch:.200?}");
         let error = match self.store().submit(batch).await {
             Ok(receipt) => panic!("applied with {:?}, must be {kind:?}: {what}", receipt.outcomes()),
@@ -145,7 +164,7 @@ impl<F: Factory> Subject<F> {
     }
 
     /// Retains a message in the broker's name.
-    pub async fn retain(&self, message: Message) -> opifex_storage::RecordVersion {
+    pub async fn retain(&self, message: Message) -> RecordVersion {
         match self.one(self.by_broker(), Op::Retain(Arc::new(message))).await {
             Outcome::Retained(version) => version,
             other => panic!("a retain answered {other:?}"),
@@ -163,139 +182,5 @@ impl<F: Factory> Subject<F> {
             }
         }
         self.submit(batch).await;
-    }
-}
-
-/// Reading.
-impl<F: Factory> Subject<F> {
-    /// A session's whole queue.
-    pub async fn queue(&self, session: SessionId) -> Vec<Queued> {
-        let mut entries = Vec::new();
-        let mut after = Seq::ZERO;
-        loop {
-            let page = self.store().queue(session, after, PageLimit::items(PAGE_ITEMS)).await;
-            let page = page.expect("a queue can be read");
-            after = page.items.last().map_or(after, |last| last.seq);
-            let empty = page.items.is_empty();
-            entries.extend(page.items);
-            if !page.more {
-                return entries;
-            }
-            assert!(!empty, "a queue's page is empty and says that there is more");
-        }
-    }
-
-    /// The payloads of a session's whole queue, as text.
-    pub async fn payloads(&self, session: SessionId) -> Vec<String> {
-        let text = |entry: &Queued| match &entry.message {
-            Some(message) => String::from_utf8_lossy(&message.payload).into_owned(),
-            None => "-".to_owned(),
-        };
-        self.queue(session).await.iter().map(text).collect()
-    }
-
-    /// The numbers of a session's whole queue.
-    pub async fn seqs(&self, session: SessionId) -> Vec<u64> {
-        self.queue(session).await.iter().map(|entry| entry.seq.0).collect()
-    }
-
-    /// The retained messages that match any of the filters, and what the store looked at in all.
-    pub async fn retained(&self, filters: &[&str]) -> (Vec<Retained>, usize) {
-        let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
-        let (mut items, mut examined, mut cursor) = (Vec::new(), 0, None);
-        for _ in 0..MAX_PAGES {
-            let page = self.store().retained(&filters, cursor, PageLimit::items(PAGE_ITEMS)).await;
-            let Page { items: found, next, examined: looked_at } =
-                page.expect("retained messages can be read");
-            assert!(found.len() <= PAGE_ITEMS, "a page holds more than it may");
-            items.extend(found);
-            examined += looked_at;
-            if next.is_none() {
-                return (items, examined);
-            }
-            cursor = next;
-        }
-        panic!("a walk of retained messages does not end");
-    }
-
-    /// The topics of the retained messages that match any of the filters, sorted.
-    pub async fn topics(&self, filters: &[&str]) -> Vec<String> {
-        let (items, _) = self.retained(filters).await;
-        let mut topics: Vec<_> = items.iter().map(|item| item.message.topic.as_str().to_owned()).collect();
-        topics.sort();
-        topics
-    }
-
-    /// All records of one kind.
-    pub async fn scan(&self, kind: RecordKind) -> Vec<Record> {
-        let (mut items, mut cursor) = (Vec::new(), None);
-        for _ in 0..MAX_PAGES {
-            let page = self.store().scan(kind, cursor, PageLimit::items(PAGE_ITEMS)).await;
-            let page = page.expect("records can be read");
-            assert!(page.items.len() <= PAGE_ITEMS, "a page holds more than it may");
-            items.extend(page.items);
-            if page.next.is_none() {
-                return items;
-            }
-            cursor = page.next;
-        }
-        panic!("a walk of {kind:?} does not end");
-    }
-
-    /// The record of a session that has not ended.
-    pub async fn session(&self, id: SessionId) -> Option<SessionRecord> {
-        let records = self.scan(RecordKind::Session).await;
-        records.into_iter().find_map(|record| match record {
-            Record::Session(session) if session.id == id => Some(session),
-            _ => None,
-        })
-    }
-
-    /// The subscriptions of a session that has not ended.
-    pub async fn subscriptions(&self, id: SessionId) -> Vec<SubscriptionRecord> {
-        let records = self.scan(RecordKind::Subscription).await;
-        let of_session = records.into_iter().filter_map(|record| match record {
-            Record::Subscription(session, subscription) if session == id => Some(subscription),
-            _ => None,
-        });
-        of_session.collect()
-    }
-
-    /// The inbound ids of a session that has not ended.
-    pub async fn inbound(&self, id: SessionId) -> Vec<u16> {
-        let records = self.scan(RecordKind::Inbound).await;
-        let of_session = records.into_iter().filter_map(|record| match record {
-            Record::Inbound(inbound) if inbound.session == id => Some(inbound.packet_id.get()),
-            _ => None,
-        });
-        of_session.collect()
-    }
-
-    /// All wills.
-    pub async fn wills(&self) -> Vec<WillRecord> {
-        let records = self.scan(RecordKind::Will).await;
-        let wills = records.into_iter().map(|record| match record {
-            Record::Will(will) => will,
-            other => panic!("a walk of wills shows {other:?}"),
-        });
-        wills.collect()
-    }
-
-    /// What is due, up to 1,000 items.
-    pub async fn due(&self, now: Timestamp) -> Vec<Due> {
-        let page = self.store().due(now, PageLimit::items(1000)).await.expect("due items can be read");
-        page.items
-    }
-
-    /// What is due, without versions.
-    pub async fn due_items(&self, now: Timestamp) -> Vec<DueItem> {
-        self.due(now).await.into_iter().map(|due| due.item).collect()
-    }
-
-    /// The one thing that is due.
-    pub async fn only_due(&self, now: Timestamp) -> Due {
-        let mut due = self.due(now).await;
-        assert_eq!(due.len(), 1, "one thing is due: {due:?}");
-        due.remove(0)
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use opifex_packet::{Properties, Property};
 use opifex_storage::{
-    DueItem, ErrorKind, Message, NewWill, Op, OpenSession, OpenedSession, Outcome, SessionExpiry, WillRecord,
+    Due, DueItem, ErrorKind, Message, NewWill, Op, OpenSession, OpenedSession, Outcome, RecordVersion,
+    SessionExpiry, WillRecord,
 };
 
 use crate::script::{at, connect, delayed_will, id, message, target, will};
@@ -61,8 +62,8 @@ pub async fn a_will_is_taken_once<F: Factory>(s: Subject<F>) {
 /// Without a delay the will is due when the connection closes.
 pub async fn a_will_without_delay_is_due_at_the_end_of_the_connection<F: Factory>(s: Subject<F>) {
     let c = with_will(&s, will("w", "x")).await;
-    offline(&s, &c, 5).await;
     assert!(s.due(at(4)).await.is_empty());
+    offline(&s, &c, 5).await;
     let due = s.only_due(at(5)).await;
     assert_eq!((due.item, due.at), (DueItem::Will(id(&c)), at(5)));
     assert_eq!(due.will, s.wills().await.pop());
@@ -230,14 +231,15 @@ pub async fn a_due_will_is_not_taken_by_the_next_connection<F: Factory>(s: Subje
     assert_eq!(s.only_due(at(0)).await.will.expect("a will comes with it").epoch, old.session.epoch);
 }
 
-/// Somebody saw it due, and the client came back under a clock that had not got there.
-pub async fn a_will_that_was_cancelled_cannot_be_claimed<F: Factory>(s: Subject<F>) {
+/// Neither before its time nor while its connection lives, whatever the claim says of itself.
+pub async fn a_will_that_is_not_due_cannot_be_claimed<F: Factory>(s: Subject<F>) {
     let c = with_will(&s, delayed_will("w", "x", 30)).await;
+    let version = RecordVersion(c.session.epoch.0);
+    let early = Due { item: DueItem::Will(id(&c)), at: at(0), version, will: None };
+    s.refuse(s.by_claim(&early, at(0)), ErrorKind::Conflict).await;
     offline(&s, &c, 0).await;
-    let due = s.only_due(at(30)).await;
-    s.refuse(s.by_claim(&due, at(29)), ErrorKind::Conflict).await;
-    s.open(OpenSession { now: at(29), ..connect("c") }).await;
-    s.refuse(s.by_claim(&due, at(30)), ErrorKind::Conflict).await;
+    s.refuse(s.by_claim(&early, at(29)), ErrorKind::Conflict).await;
+    assert_eq!(s.wills().await.len(), 1);
 }
 
 /// Clocks that had started run on.
