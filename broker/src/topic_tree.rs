@@ -2,25 +2,25 @@
 //! knows nothing of sessions, shared groups and QoS, and takes no lock.
 //!
 //! ```text
-//! filters   slab    1: "a/b/c"   -> subscribers     half a cache line of text, then who subscribes
-//!                   2: "a/+/#"   -> subscribers
-//! by_path   index   hash("a/b/c") -> 1              every filter, one look-up by its whole spelling
-//!                   hash("a/+/#") -> 2
-//! prefixes  index   root     : 1 filter goes on with a literal level
-//!                   hash(a)  : 1 goes on with +     of filters with wildcards only: where a walk
-//!                   hash(a/+): 1 ends with #        may branch
+//! filters: slab                         table: path -> what is known of it
+//!   0: "a/b/c"  -> subscribers            hash(a/b/c)  ends filter 0
+//!   1: "a/+/c"  -> subscribers            hash(a/+/c)  ends filter 1
+//!   2: "a/+/#"  -> subscribers            hash(a/+)    # of filter 2;   1 goes on with a literal level
+//!                                         hash(a)      2 go on with +
+//!                                         hash()       2 go on with a literal level
 //! ```
 //!
-//! A publish looks its topic up in `by_path` as it is, then walks down the prefixes level by level,
-//! taking the literal way and the `+` way only where a filter does. The hash of a path follows from
-//! its parent's and not from where the parent is stored, so that the look-ups of a walk do not wait
-//! for each other's memory, and a prefix costs 16 bytes. Hashes only find; what is found is compared
-//! by its text.
+//! A publish looks its topic's own path up, which finds the filter without wildcards, then walks
+//! down from the root level by level, with the literal level and with `+` only where a signpost says
+//! that a filter with wildcards does. A path's hash follows from its parent's hash and not from
+//! where the parent is stored, so the look-ups of a walk wait for memory side by side, and a prefix
+//! costs twelve bytes. Hashes only find; what is found is compared by its text.
 
+mod filter_path;
 mod filter_text;
-mod index;
+mod mark;
 mod path_hash;
-mod prefixes;
+mod path_table;
 mod short_stack;
 mod slab;
 mod subscribers;
@@ -31,10 +31,10 @@ mod tests;
 
 use opifex_packet::{TopicFilter, TopicName};
 
+use filter_path::FilterPath;
 use filter_text::FilterText;
-use index::{Index, Slot, fingerprint};
 use path_hash::PathHasher;
-use prefixes::Prefixes;
+use path_table::PathTable;
 use slab::Slab;
 use subscribers::{Removed, Subscribers};
 use walk::TopicLevels;
@@ -45,8 +45,7 @@ use walk::TopicLevels;
 pub struct TopicTree<K, V> {
     hasher: PathHasher,
     filters: Slab<Filter<K, V>>,
-    by_path: Index<ByPath>,
-    prefixes: Prefixes,
+    table: PathTable,
     len: usize,
     version: u64,
 }
@@ -57,27 +56,6 @@ struct Filter<K, V> {
     subscribers: Subscribers<K, V>,
 }
 
-/// The number of a filter, at the place that its path's hash names.
-#[derive(Copy, Clone, Debug)]
-struct ByPath {
-    fingerprint: u32,
-    filter: u32,
-}
-
-impl Slot for ByPath {
-    const EMPTY: Self = ByPath { fingerprint: 0, filter: u32::MAX };
-
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.filter == u32::MAX
-    }
-
-    #[inline]
-    fn fingerprint(&self) -> u32 {
-        self.fingerprint
-    }
-}
-
 impl<K: Clone + Eq, V> TopicTree<K, V> {
     /// A tree without subscriptions.
     pub fn new() -> Self {
@@ -85,33 +63,25 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
     }
 
     fn with_hasher(hasher: PathHasher) -> Self {
-        TopicTree {
-            hasher,
-            filters: Slab::new(),
-            by_path: Index::new(),
-            prefixes: Prefixes::new(),
-            len: 0,
-            version: 0,
-        }
+        TopicTree { hasher, filters: Slab::new(), table: PathTable::new(), len: 0, version: 0 }
     }
 
     /// Subscribes `key` to `filter`, which is taken as it is spelled: `$share/` means nothing here.
     /// Replaces a subscription of that key to that filter and returns what it carried.
     pub fn insert(&mut self, filter: &TopicFilter<'_>, key: K, value: V) -> Option<V> {
         self.version += 1;
-        let path = self.hasher.filter(filter.as_str());
-        if let Some(found) = self.find_mut(path, filter) {
+        if let Some(found) = self.number(filter).and_then(|number| self.filters.get_mut(number)) {
             let replaced = found.subscribers.insert(key, value);
             self.len += usize::from(replaced.is_none());
             return replaced;
         }
-        let number = self.filters.insert(Filter {
-            text: FilterText::new(filter.as_str()),
-            subscribers: Subscribers::One(key, value),
-        });
-        self.by_path.insert(ByPath { fingerprint: fingerprint(path), filter: number });
+        let text = filter.as_str();
+        let number = self
+            .filters
+            .insert(Filter { text: FilterText::new(text), subscribers: Subscribers::One(key, value) });
+        FilterPath::of(&self.hasher, text).mark(&mut self.table, number);
         if filter.has_wildcards() {
-            self.prefixes.insert(&self.hasher, filter.as_str());
+            filter_path::put_signposts(&self.hasher, &mut self.table, text);
         }
         self.len += 1;
         None
@@ -120,11 +90,11 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
     /// Ends the subscription of `key` to `filter` and returns what it carried. Of a filter that
     /// nobody subscribes to any more nothing remains.
     pub fn remove(&mut self, filter: &TopicFilter<'_>, key: &K) -> Option<V> {
-        let path = self.hasher.filter(filter.as_str());
-        let removed = match self.find_mut(path, filter)?.subscribers.remove(key) {
+        let number = self.number(filter)?;
+        let removed = match self.filters.get_mut(number)?.subscribers.remove(key) {
             Removed::Absent => return None,
             Removed::OthersRemain(value) => Some(value),
-            Removed::IsLast => self.remove_filter(path, filter),
+            Removed::IsLast => self.remove_filter(number, filter),
         };
         self.len -= 1;
         self.version += 1;
@@ -133,16 +103,12 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
 
     /// What the subscription of `key` to `filter` carries.
     pub fn get(&self, filter: &TopicFilter<'_>, key: &K) -> Option<&V> {
-        let path = self.hasher.filter(filter.as_str());
-        let place = self.find(path, |text| text == filter.as_str().as_bytes())?;
-        self.filter_at(place)?.subscribers.get(key)
+        self.filters.get(self.number(filter)?)?.subscribers.get(key)
     }
 
     /// The same, to change it; counts as a change of the tree.
     pub fn get_mut(&mut self, filter: &TopicFilter<'_>, key: &K) -> Option<&mut V> {
-        let path = self.hasher.filter(filter.as_str());
-        let place = self.find(path, |text| text == filter.as_str().as_bytes())?;
-        let number = self.by_path.slot(place).filter;
+        let number = self.number(filter)?;
         let value = self.filters.get_mut(number)?.subscribers.get_mut(key)?;
         self.version += 1;
         Some(value)
@@ -152,13 +118,10 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
     #[inline]
     pub fn matches<'t>(&'t self, topic: &TopicName<'_>, mut visit: impl FnMut(&'t K, &'t V)) {
         let levels = TopicLevels::new(&self.hasher, topic.as_str());
-        let exact = self.find(levels.path, |text| text == levels.as_bytes());
-        if let Some(filter) = exact.and_then(|place| self.filter_at(place)) {
-            filter.subscribers.for_each(&mut visit);
-        }
-        walk::walk(&self.hasher, &self.prefixes, &levels, |candidate| {
-            let place = self.find(candidate.path, |text| candidate.is(text));
-            if let Some(filter) = place.and_then(|place| self.filter_at(place)) {
+        walk::walk(&self.hasher, &self.table, &levels, |candidate| {
+            if let Some(filter) = self.filters.get(candidate.filter)
+                && candidate.is(filter.text.as_bytes())
+            {
                 filter.subscribers.for_each(&mut visit);
             }
         });
@@ -179,30 +142,18 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
         self.version
     }
 
-    /// Where in `by_path` the filter stands that has that hash and passes for its text.
-    #[inline]
-    fn find(&self, path: u64, mut is_text: impl FnMut(&[u8]) -> bool) -> Option<usize> {
-        self.by_path.find(fingerprint(path), |slot| {
-            self.filters.get(slot.filter).is_some_and(|filter| is_text(filter.text.as_bytes()))
+    /// The number of the filter with that text.
+    fn number(&self, filter: &TopicFilter<'_>) -> Option<u32> {
+        FilterPath::of(&self.hasher, filter.as_str()).filters(&self.table).find(|number| {
+            let found = self.filters.get(*number);
+            found.is_some_and(|found| found.text.as_bytes() == filter.as_str().as_bytes())
         })
     }
 
-    #[inline]
-    fn filter_at(&self, place: usize) -> Option<&Filter<K, V>> {
-        self.filters.get(self.by_path.slot(place).filter)
-    }
-
-    fn find_mut(&mut self, path: u64, filter: &TopicFilter<'_>) -> Option<&mut Filter<K, V>> {
-        let place = self.find(path, |text| text == filter.as_str().as_bytes())?;
-        self.filters.get_mut(self.by_path.slot(place).filter)
-    }
-
-    fn remove_filter(&mut self, path: u64, filter: &TopicFilter<'_>) -> Option<V> {
-        let place = self.find(path, |text| text == filter.as_str().as_bytes())?;
-        let number = self.by_path.slot(place).filter;
-        self.by_path.remove(place);
+    fn remove_filter(&mut self, number: u32, filter: &TopicFilter<'_>) -> Option<V> {
+        FilterPath::of(&self.hasher, filter.as_str()).unmark(&mut self.table, number);
         if filter.has_wildcards() {
-            self.prefixes.remove(&self.hasher, filter.as_str());
+            filter_path::take_signposts(&self.hasher, &mut self.table, filter.as_str());
         }
         self.filters.remove(number)?.subscribers.into_only()
     }

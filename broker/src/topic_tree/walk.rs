@@ -1,8 +1,9 @@
-//! From a topic to the filters with wildcards that match it. Goes only where a signpost leads, with
+//! From a topic to the filters that match it. Goes only where a signpost leads, with
 //! a stack of its own, so that the depth of a topic costs time and no call frames.
 
-use super::path_hash::{Edge, PathHasher};
-use super::prefixes::Prefixes;
+use super::mark::Meaning;
+use super::path_hash::{LevelHash, PathHasher};
+use super::path_table::PathTable;
 use super::short_stack::ShortStack;
 
 /// How many levels of a topic are cut and hashed ahead, once for all branches. Deeper ones are cut
@@ -15,12 +16,12 @@ pub(super) struct TopicLevels<'a> {
     topic: &'a [u8],
     ahead: [Level; LEVELS_AHEAD],
     /// The path of the topic itself, as a filter without wildcards.
-    pub(super) path: u64,
+    path: u64,
 }
 
 #[derive(Copy, Clone, Debug, Default)]
 struct Level {
-    hash: u64,
+    hash: LevelHash,
     /// Where its text ends: at a slash or at the topic's end.
     end: u32,
 }
@@ -39,17 +40,16 @@ impl<'a> TopicLevels<'a> {
             if let Some(place) = levels.ahead.get_mut(number) {
                 *place = level;
             }
-            levels.path = hasher.step(levels.path, Edge::Literal(level.hash));
+            levels.path = hasher.step(levels.path, level.hash);
             number += 1;
             start = level.end as usize + 1;
         }
         levels
     }
 
-    /// The topic's text.
     #[inline]
-    pub(super) fn as_bytes(&self) -> &'a [u8] {
-        self.topic
+    fn path(&self) -> u64 {
+        self.path
     }
 
     /// The level of that number, which starts there.
@@ -87,11 +87,11 @@ struct Stop {
 /// The levels that are `+` on the way to a stop: from where to where each reaches in the topic.
 type Pluses = ShortStack<(u32, u32), 8>;
 
-/// A filter that would match the topic, if there is one of that spelling.
+/// A filter that would match the topic, if it has the right spelling.
 #[derive(Debug)]
 pub(super) struct Candidate<'w> {
-    /// The hash to look it up by.
-    pub(super) path: u64,
+    /// Its number.
+    pub(super) filter: u32,
     topic: &'w [u8],
     pluses: &'w Pluses,
     /// How much of the topic it spells out or replaces; what is left is for `#`.
@@ -117,66 +117,77 @@ impl Candidate<'_> {
     }
 }
 
-/// Calls `visit` once for each spelling of a filter with wildcards that matches the topic and that
-/// the signposts speak of. Whether there is such a filter is for the caller to find out.
+/// Calls `visit` for each filter that is marked where the topic's path, with some levels replaced by
+/// `+`, leads. Each that matches is among them once with the right spelling; others may be among
+/// them by the accident of a fingerprint.
 #[inline]
 pub(super) fn walk(
     hasher: &PathHasher,
-    prefixes: &Prefixes,
+    table: &PathTable,
     levels: &TopicLevels<'_>,
     mut visit: impl FnMut(Candidate<'_>),
 ) {
-    let topic = levels.as_bytes();
+    let topic = levels.topic;
     let mut pluses = Pluses::new();
+    table.touch(levels.path());
+    // A filter without wildcards has no signposts, and its path is known.
+    let no_pluses = Pluses::new();
+    for mark in table.marks(levels.path()) {
+        if let Meaning::End { filter } = mark.meaning() {
+            visit(Candidate { filter, topic, pluses: &no_pluses, prefix_len: topic.len(), tail: b"" });
+        }
+    }
     let mut waiting = ShortStack::<Stop, 8>::new();
     waiting.push(Stop { path: hasher.root(), ..Stop::default() });
     while let Some(stop) = waiting.pop() {
         let is_root = stop.level == 0;
-        let prefix = if is_root { Some(prefixes.root()) } else { prefixes.prefix(stop.path) };
-        let Some(prefix) = prefix else { continue };
         pluses.truncate(stop.pluses_before as usize);
         if let Some(plus_start) = stop.plus_start {
             pluses.push((plus_start, stop.start - 1));
         }
+        let is_whole = stop.start as usize > topic.len();
         // [MQTT-4.7.2-1]
         let wildcards_allowed = !(is_root && topic.first() == Some(&b'$'));
-        if prefix.has_multi() && wildcards_allowed {
-            visit(Candidate {
-                path: hasher.step(stop.path, Edge::Multi),
-                topic,
-                pluses: &pluses,
-                prefix_len: (stop.start as usize).saturating_sub(1),
-                tail: if is_root { b"#" } else { b"/#" },
-            });
-        }
-        if stop.start as usize > topic.len() {
-            // A path without `+` spells a filter without wildcards, which the caller looks up itself.
-            if prefix.is_end() && pluses.len() > 0 {
-                visit(Candidate {
-                    path: stop.path,
-                    topic,
-                    pluses: &pluses,
-                    prefix_len: topic.len(),
-                    tail: b"",
-                });
+        let prefix_len = (stop.start as usize).saturating_sub(1);
+        let (mut goes_literal, mut goes_plus) = (false, false);
+        for mark in table.marks(stop.path) {
+            match mark.meaning() {
+                Meaning::Multi { filter } if wildcards_allowed => {
+                    let tail: &[u8] = if is_root { b"#" } else { b"/#" };
+                    visit(Candidate { filter, topic, pluses: &pluses, prefix_len, tail });
+                }
+                // Without a `+` on the way it is the one that was looked up first.
+                Meaning::End { filter } if is_whole && pluses.len() > 0 => {
+                    visit(Candidate { filter, topic, pluses: &pluses, prefix_len, tail: b"" });
+                }
+                Meaning::Ways { literals, pluses } if !is_whole => {
+                    goes_literal = literals > 0;
+                    goes_plus = pluses > 0 && wildcards_allowed;
+                }
+                Meaning::Nothing | Meaning::Ways { .. } | Meaning::End { .. } | Meaning::Multi { .. } => {}
             }
+        }
+        if !(goes_literal || goes_plus) {
             continue;
         }
         let level = levels.level(hasher, stop.level, stop.start);
-        let mut wait = |edge, plus_start| {
+        let mut wait = |hash, plus_start| {
+            let path = hasher.step(stop.path, hash);
+            table.touch(path);
             waiting.push(Stop {
-                path: hasher.step(stop.path, edge),
+                path,
                 level: stop.level + 1,
                 start: level.end + 1,
                 pluses_before: pluses.len() as u32,
                 plus_start,
             });
+            path
         };
-        if prefix.has_plus() && wildcards_allowed {
-            wait(Edge::Plus, Some(stop.start));
+        if goes_plus {
+            wait(hasher.plus(), Some(stop.start));
         }
-        if prefix.has_literals() {
-            wait(Edge::Literal(level.hash), None);
+        if goes_literal {
+            wait(level.hash, None);
         }
     }
 }
