@@ -16,28 +16,35 @@
 //! where the parent is stored, so the look-ups of a walk wait for memory side by side, and a prefix
 //! costs twelve bytes. Hashes only find; what is found is compared by its text.
 
+mod candidate;
 mod filter_path;
 mod filter_text;
+mod look_ahead;
 mod mark;
 mod path_hash;
 mod path_table;
 mod short_stack;
 mod slab;
 mod subscribers;
+mod topic_levels;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
+use std::hint::black_box;
+
 use opifex_packet::{TopicFilter, TopicName};
 
 use filter_path::FilterPath;
 use filter_text::FilterText;
+use look_ahead::LookAhead;
+use mark::Mark;
 use path_hash::PathHasher;
 use path_table::PathTable;
 use slab::Slab;
 use subscribers::{Removed, Subscribers};
-use walk::TopicLevels;
+use topic_levels::TopicLevels;
 
 /// Subscriptions by filter: `K` identifies a subscriber and is cheap to compare, `V` is what a
 /// subscription carries. A subscriber has one subscription per filter.
@@ -46,6 +53,7 @@ pub struct TopicTree<K, V> {
     hasher: PathHasher,
     filters: Slab<Filter<K, V>>,
     table: PathTable,
+    look_ahead: LookAhead,
     len: usize,
     version: u64,
 }
@@ -56,6 +64,14 @@ struct Filter<K, V> {
     subscribers: Subscribers<K, V>,
 }
 
+impl<K, V> Filter<K, V> {
+    /// Begins to fetch both of its cache lines, and does not wait for them.
+    #[inline]
+    fn touch(&self) {
+        black_box((self.text.is_inline(), self.subscribers.is_one()));
+    }
+}
+
 impl<K: Clone + Eq, V> TopicTree<K, V> {
     /// A tree without subscriptions.
     pub fn new() -> Self {
@@ -63,7 +79,14 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
     }
 
     fn with_hasher(hasher: PathHasher) -> Self {
-        TopicTree { hasher, filters: Slab::new(), table: PathTable::new(), len: 0, version: 0 }
+        TopicTree {
+            hasher,
+            filters: Slab::new(),
+            table: PathTable::new(),
+            look_ahead: LookAhead::default(),
+            len: 0,
+            version: 0,
+        }
     }
 
     /// Subscribes `key` to `filter`, which is taken as it is spelled: `$share/` means nothing here.
@@ -82,6 +105,7 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
         FilterPath::of(&self.hasher, text).mark(&mut self.table, number);
         if filter.has_wildcards() {
             filter_path::put_signposts(&self.hasher, &mut self.table, text);
+            self.look_ahead.insert(text);
         }
         self.len += 1;
         None
@@ -118,6 +142,12 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
     #[inline]
     pub fn matches<'t>(&'t self, topic: &TopicName<'_>, mut visit: impl FnMut(&'t K, &'t V)) {
         let levels = TopicLevels::new(&self.hasher, topic.as_str());
+        self.look_ahead.touch(&self.hasher, &self.table, &levels);
+        // A filter without wildcards has no signposts: the topic's own path leads to it. It is asked
+        // for now and read at the end, so that the walk goes on while memory brings it.
+        let exact = self.table.marks(levels.path());
+        let mut exact = exact.iter().filter_map(Mark::end).filter_map(|number| self.filters.get(number));
+        exact.clone().for_each(Filter::touch);
         walk::walk(&self.hasher, &self.table, &levels, |candidate| {
             if let Some(filter) = self.filters.get(candidate.filter)
                 && candidate.is(filter.text.as_bytes())
@@ -125,6 +155,9 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
                 filter.subscribers.for_each(&mut visit);
             }
         });
+        if let Some(filter) = exact.find(|filter| filter.text.as_bytes() == levels.topic()) {
+            filter.subscribers.for_each(&mut visit);
+        }
     }
 
     /// How many subscriptions there are.
@@ -154,6 +187,7 @@ impl<K: Clone + Eq, V> TopicTree<K, V> {
         FilterPath::of(&self.hasher, filter.as_str()).unmark(&mut self.table, number);
         if filter.has_wildcards() {
             filter_path::take_signposts(&self.hasher, &mut self.table, filter.as_str());
+            self.look_ahead.remove(filter.as_str());
         }
         self.filters.remove(number)?.subscribers.into_only()
     }

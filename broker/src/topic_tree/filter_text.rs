@@ -30,6 +30,12 @@ impl FilterText {
         }
     }
 
+    /// Whether it is short.
+    #[inline]
+    pub(super) fn is_inline(&self) -> bool {
+        matches!(self, FilterText::Inline { .. })
+    }
+
     #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {

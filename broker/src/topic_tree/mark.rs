@@ -49,6 +49,15 @@ impl Mark {
         }
     }
 
+    /// The filter that is spelled like the path, if the mark speaks of one.
+    #[inline]
+    pub(super) fn end(&self) -> Option<u32> {
+        match self.meaning() {
+            Meaning::End { filter } => Some(filter),
+            Meaning::Nothing | Meaning::Ways { .. } | Meaning::Multi { .. } => None,
+        }
+    }
+
     #[inline]
     pub(super) fn is_nothing(&self) -> bool {
         self.kind_and_second == 0

@@ -49,7 +49,10 @@ impl PathTable {
     #[inline]
     pub(super) fn touch(&self, path: u64) {
         // Without `unsafe` there is no prefetch instruction; a load that nothing depends on is close.
-        black_box(self.slots.get(self.home(fingerprint(path))).map(Mark::fingerprint));
+        // The second load brings the neighbouring line where the slots reach over its edge.
+        let home = self.home(fingerprint(path));
+        black_box(self.slots.get(home).map(Mark::fingerprint));
+        black_box(self.slots.get(home + 3).map(Mark::fingerprint));
     }
 
     /// Adds a mark behind others of its fingerprint.

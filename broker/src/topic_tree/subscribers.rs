@@ -116,6 +116,12 @@ impl<K, V> Subscribers<K, V> {
         }
     }
 
+    /// Whether there is but one.
+    #[inline]
+    pub(super) fn is_one(&self) -> bool {
+        matches!(self, Subscribers::One(..))
+    }
+
     /// The value of the only subscriber.
     pub(super) fn into_only(self) -> Option<V> {
         match self {
