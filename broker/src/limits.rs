@@ -56,8 +56,6 @@ pub struct Limits {
     /// Bytes that wait for one connection's transport, outside its queue. At the limit QoS 0 messages to it are
     /// dropped and counted, others wait in its queue.
     pub max_outbox_bytes: usize,
-    /// Retained messages; one more is refused with 0x97.
-    pub max_retained_messages: u64,
     /// How long a waiting store may hold up one connection before it closes with 0x88.
     pub store_timeout: Duration,
     /// How long a stopping broker waits for acknowledgements and closing connections.
@@ -89,7 +87,6 @@ impl Default for Limits {
             max_queued_bytes: 64 << 20,
             queue_full: FullPolicy::DropNewest,
             max_outbox_bytes: 4 << 20,
-            max_retained_messages: 10_000_000,
             store_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
         }

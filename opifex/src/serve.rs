@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, anyhow};
 use opifex_broker::{AllowAll, Broker, Limits, Peer};
 use opifex_storage::Persistence;
-use opifex_storage_memory::MemoryStore;
+use opifex_storage_memory::{MemoryOptions, MemoryStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -30,7 +30,11 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let served = match config.storage.backend {
         Backend::Memory => {
             tracing::info!("storage in memory: sessions and retained messages end with this process");
-            runtime.block_on(serve(&config, access, MemoryStore::new()))
+            let options = MemoryOptions {
+                max_retained_messages: config.limits.max_retained_messages,
+                ..MemoryOptions::default()
+            };
+            runtime.block_on(serve(&config, access, MemoryStore::with_options(options)))
         }
     };
     // What is left by now has been waited for long enough.

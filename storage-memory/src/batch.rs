@@ -3,6 +3,9 @@
 //! Everything that can refuse a batch is asked before anything is changed; applying cannot fail. That, under one lock,
 //! is all or nothing.
 
+use std::collections::BTreeSet;
+
+use opifex_packet::TopicName;
 use opifex_storage::{
     Author, Batch, DueItem, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, Result, Seq,
     SessionId, StoreError, TargetOutcome, Timestamp,
@@ -16,6 +19,7 @@ impl State {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
         batch.ops.iter().try_for_each(|op| check_op(&batch.author, op))?;
+        self.check_room(&batch.ops)?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now);
         }
@@ -68,6 +72,30 @@ impl State {
         Err(StoreError::not_applied(
             ErrorKind::Conflict,
             format!("{record} is not as expected: {:?}", guard.expect),
+        ))
+    }
+
+    /// Refuses more retained messages than there may be.
+    fn check_room(&self, ops: &[Op]) -> Result<()> {
+        let retains = ops.iter().filter(|op| matches!(op, Op::Retain(_))).count();
+        if self.retained.len() + retains <= self.max_retained {
+            return Ok(());
+        }
+        let new: BTreeSet<&TopicName<'_>> = ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::Retain(message) if self.retained.version(&message.topic).is_none() => {
+                    Some(&message.topic)
+                }
+                _ => None,
+            })
+            .collect();
+        if new.is_empty() || self.retained.len() + new.len() <= self.max_retained {
+            return Ok(());
+        }
+        Err(StoreError::not_applied(
+            ErrorKind::Full,
+            format!("the store holds as many retained messages as it may: {}", self.max_retained),
         ))
     }
 

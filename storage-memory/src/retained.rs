@@ -39,6 +39,11 @@ impl Slot {
 }
 
 impl RetainedMessages {
+    /// Topics that have a retained message.
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// Makes the message its topic's retained one.
     pub(crate) fn insert(&mut self, message: Arc<Message>, version: RecordVersion, due: &mut DueIndex) {
         write_key(&mut self.key, message.topic.as_str());

@@ -31,9 +31,16 @@ pub(crate) struct State {
     pub(crate) wills: BTreeMap<(SessionId, Epoch), WillRecord>,
     pub(crate) retained: RetainedMessages,
     pub(crate) due: DueIndex,
+    /// The most retained messages.
+    pub(crate) max_retained: usize,
 }
 
 impl State {
+    /// An empty store that may hold so many retained messages.
+    pub(crate) fn with_room_for(max_retained: usize) -> State {
+        State { max_retained, ..State::default() }
+    }
+
     pub(crate) fn next_epoch(&mut self) -> Epoch {
         self.last_epoch += 1;
         Epoch(self.last_epoch)

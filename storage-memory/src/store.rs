@@ -24,12 +24,19 @@ pub struct MemoryOptions {
     pub max_batch_ops: usize,
     /// The most bytes of messages a batch.
     pub max_batch_bytes: usize,
+    /// The most retained messages; a batch that brings more is refused as `Full`.
+    pub max_retained_messages: usize,
 }
 
 impl Default for MemoryOptions {
     /// What the largest MQTT packet can hold, and a fan-out to a million sessions.
     fn default() -> Self {
-        MemoryOptions { max_message_bytes: 256 << 20, max_batch_ops: 1 << 20, max_batch_bytes: 1 << 30 }
+        MemoryOptions {
+            max_message_bytes: 256 << 20,
+            max_batch_ops: 1 << 20,
+            max_batch_bytes: 1 << 30,
+            max_retained_messages: 10_000_000,
+        }
     }
 }
 
@@ -62,7 +69,8 @@ impl MemoryStore {
             unknown_outcomes: false,
             exclusive: true,
         };
-        MemoryStore::opened(Arc::new(Mutex::new(State::default())), capabilities)
+        let state = State::with_room_for(options.max_retained_messages);
+        MemoryStore::opened(Arc::new(Mutex::new(state)), capabilities)
     }
 
     /// Opens the same contents again, as a broker that restarts in the same process does: the new store is open,

@@ -51,7 +51,7 @@ pub(super) struct LimitFlags {
     max_queued_bytes: Option<ByteCount>,
     /// Retained messages.
     #[arg(long, value_name = "N")]
-    max_retained_messages: Option<u64>,
+    max_retained_messages: Option<usize>,
     /// Time for connections to end when the broker stops, such as 10s.
     #[arg(long, value_name = "DURATION")]
     shutdown_timeout: Option<Period>,

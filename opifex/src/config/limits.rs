@@ -6,6 +6,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 
 use opifex_broker::Limits;
 use opifex_storage::FullPolicy;
+use opifex_storage_memory::MemoryOptions;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteCount, PacketSize, Period, Qos};
@@ -36,7 +37,8 @@ pub(crate) struct LimitsConfig {
     pub(crate) max_queued_bytes: ByteCount,
     pub(crate) queue_full: QueueFull,
     pub(crate) max_outbox_bytes: ByteCount,
-    pub(crate) max_retained_messages: u64,
+    /// The store's limit, not the broker's.
+    pub(crate) max_retained_messages: usize,
     pub(crate) store_timeout: Period,
     pub(crate) shutdown_timeout: Period,
 }
@@ -85,7 +87,7 @@ impl From<Limits> for LimitsConfig {
                 FullPolicy::DropOldest => QueueFull::DropOldest,
             },
             max_outbox_bytes: ByteCount::nearest(limits.max_outbox_bytes as u64),
-            max_retained_messages: limits.max_retained_messages,
+            max_retained_messages: MemoryOptions::default().max_retained_messages,
             store_timeout: Period::nearest(limits.store_timeout),
             shutdown_timeout: Period::nearest(limits.shutdown_timeout),
         }
@@ -121,7 +123,6 @@ impl From<&LimitsConfig> for Limits {
                 QueueFull::DropOldest => FullPolicy::DropOldest,
             },
             max_outbox_bytes: usize::try_from(config.max_outbox_bytes.get()).unwrap_or(usize::MAX),
-            max_retained_messages: config.max_retained_messages,
             store_timeout: config.store_timeout.get(),
             shutdown_timeout: config.shutdown_timeout.get(),
         }

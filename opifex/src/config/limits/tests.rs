@@ -64,11 +64,16 @@ fn every_limit_is_what_the_file_says() {
         max_queued_bytes: 2_048,
         queue_full: FullPolicy::DropOldest,
         max_outbox_bytes: 3_072,
-        max_retained_messages: 13,
         store_timeout: Duration::from_secs(2),
         shutdown_timeout: Duration::from_secs(60),
     };
     assert_eq!(parse(FILE), expected);
+}
+
+#[test]
+fn the_limit_of_retained_messages_is_the_stores() {
+    let config: LimitsConfig = toml::from_str(FILE).unwrap();
+    assert_eq!(config.max_retained_messages, 13);
 }
 
 /// Taken from `Limits` itself, so that a limit that the file above leaves out is found.
