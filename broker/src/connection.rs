@@ -182,8 +182,14 @@ impl<P: Persistence> State<P> {
         if let Some(command) = link.command {
             return Some(End::Command(command));
         }
+        let before = outbox.outlet_bytes();
         if let Flush::Failed(error) = outbox.flush_as_owner(cx) {
             return Some(End::Closed(Some(error)));
+        }
+        // A client that is not read because it is slow to take our answers shows by taking them that it lives.
+        if self.work.outlet_full && outbox.outlet_bytes() < before {
+            let now = self.shared.clock.tick_secs_at(self.shared.now());
+            self.session.last_seen_secs.store(now, Relaxed);
         }
         if outbox.wants_owner(&self.shared.limits) {
             let mut tally = Tally::default();
@@ -204,10 +210,13 @@ impl<P: Persistence> State<P> {
         !self.work.is_full() && !self.work.outlet_full
     }
 
-    /// Reading waits: keep-alive does not run against a client that we do not read.
+    /// Reading waits. While the store is the reason, keep-alive does not run; a client that does not take our answers
+    /// is given no longer than any other.
     fn pause_reading(&mut self) {
-        self.session.last_seen_secs.store(u32::MAX, Relaxed);
-        self.work.paused = true;
+        if !self.work.outlet_full {
+            self.session.last_seen_secs.store(u32::MAX, Relaxed);
+            self.work.paused = true;
+        }
         self.work.resumed = true;
     }
 

@@ -218,6 +218,15 @@ impl Outbox {
             pendings.push(Pending::from_queued(queued, sent_as, dup));
         }
         durable.next = next.max(page.final_up_to.next());
+        // What was in flight and is not in the store any more has expired there: its id is free.
+        let taken = durable.next;
+        durable.sent_as.retain(|seq, id| {
+            let gone = *seq < taken;
+            if gone {
+                self.inflight.remove(*id);
+            }
+            !gone
+        });
         durable.early = durable.early.split_off(&durable.next);
         durable.behind = page.more || durable.passed_up_to >= durable.next;
         let caught_up = !durable.behind;
