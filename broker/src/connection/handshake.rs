@@ -11,8 +11,8 @@ use std::time::Duration;
 use hashbrown::HashSet;
 use opifex_connection::{Flush, Inbox, Outlet, Read};
 use opifex_packet::{
-    Auth, Connack, Connect, DecodeOptions, Decoded, Packet, Properties, Property, QoS, ReasonCode, Role,
-    Version, decode,
+    Auth, Connack, Connect, DecodeOptions, Decoded, Packet, PacketType, Properties, Property, QoS,
+    ReasonCode, Role, Version, connect_version, decode,
 };
 use opifex_storage::{
     Author, Batch, NewWill, Op, OpenSession, OpenedSession, PageLimit, Persistence, Seq, SessionExpiry,
@@ -44,8 +44,6 @@ enum Refusal {
     Silent,
     /// CONNACK says why.
     Connack { version: Version, reason: ReasonCode },
-    /// An AUTH exchange that went wrong in mid-air.
-    Disconnect(ReasonCode),
 }
 
 /// The transport before there is a session.
@@ -54,6 +52,8 @@ struct Wire<R> {
     inbox: Inbox,
     outlet: Outlet,
     options: DecodeOptions,
+    /// The version that CONNECT agreed on, once it has come.
+    agreed: Option<Version>,
 }
 
 /// Takes a connection to its CONNACK. `None`: it did not come so far; whoever is there was told why.
@@ -79,6 +79,7 @@ where
         inbox: Inbox::new(),
         outlet: Outlet::new(Box::new(writer)),
         options: DecodeOptions { version: Version::V5_0, max_packet_size, role: Role::Server },
+        agreed: None,
     };
     let stopped = shared.stop.notified();
     let connect = timeout(shared.limits.connect_timeout, accept(&shared, &mut wire, &peer));
@@ -124,6 +125,7 @@ where
     };
     let version = connect.version;
     wire.options.version = version;
+    wire.agreed = Some(version);
     let refuse = |reason| Err(Refusal::Connack { version, reason });
     if shared.counters.connections.load(Relaxed) > shared.limits.max_connections as u64 {
         return refuse(ReasonCode::QuotaExceeded);
@@ -270,7 +272,7 @@ where
         acks: std::collections::VecDeque::<PendingAck>::new(),
         unacknowledged: 0,
         acks_made: 0,
-        work: StoreWork::default(),
+        work: StoreWork::at_start(),
         shared: shared.clone(),
         peer,
         _counted: counted,
@@ -488,13 +490,14 @@ impl<R: AsyncRead + Unpin> Wire<R> {
     /// The next packet, owned.
     async fn receive(&mut self) -> Result<Packet<'static>, Refusal> {
         loop {
-            let options = self.options;
-            let waiting = self.inbox.take_waiting(|bytes| take_one(bytes, &options));
+            let (options, agreed) = (self.options, self.agreed);
+            let waiting = self.inbox.take_waiting(|bytes| take_one(bytes, &options, agreed));
             let taken = match waiting {
                 Some(Ok(None)) | None => {
                     let (inbox, reader) = (&mut self.inbox, &mut self.reader);
                     let read =
-                        poll_fn(|cx| inbox.poll_read(cx, reader, |bytes| take_one(bytes, &options))).await;
+                        poll_fn(|cx| inbox.poll_read(cx, reader, |bytes| take_one(bytes, &options, agreed)))
+                            .await;
                     match read {
                         Ok(Read::Taken { value, .. }) => value,
                         Ok(Read::Closed { .. }) | Err(_) => return Err(Refusal::Silent),
@@ -508,20 +511,19 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         }
     }
 
-    /// The client's answer in an AUTH exchange: the data that it brings.
+    /// The client's answer in an AUTH exchange: the data that it brings. What is no answer is refused by CONNACK: before
+    /// it there is no DISCONNECT ([MQTT-3.14.0-1]).
     async fn auth_answer(&mut self, method: Option<&str>) -> Result<Option<Vec<u8>>, Refusal> {
-        match self.receive().await {
-            Ok(Packet::Auth(auth)) if auth.reason == ReasonCode::ContinueAuthentication => {
+        match self.receive().await? {
+            Packet::Auth(auth)
                 // [MQTT-4.12.0-5]
-                if auth.properties.authentication_method() != method {
-                    return Err(Refusal::Disconnect(ReasonCode::ProtocolError));
-                }
+                if auth.reason == ReasonCode::ContinueAuthentication
+                    && auth.properties.authentication_method() == method =>
+            {
                 Ok(auth.properties.authentication_data().map(Vec::from))
             }
-            Ok(Packet::Disconnect(_)) => Err(Refusal::Silent),
-            Ok(_) => Err(Refusal::Disconnect(ReasonCode::ProtocolError)),
-            Err(Refusal::Connack { reason, .. }) => Err(Refusal::Disconnect(reason)),
-            Err(refusal) => Err(refusal),
+            Packet::Disconnect(_) => Err(Refusal::Silent),
+            _ => Err(Refusal::Connack { version: self.options.version, reason: ReasonCode::ProtocolError }),
         }
     }
 
@@ -550,9 +552,6 @@ impl<R: AsyncRead + Unpin> Wire<R> {
                     properties: Properties::new(),
                 }))
             }
-            Refusal::Disconnect(reason) => {
-                Some(Packet::Disconnect(opifex_packet::Disconnect { reason, properties: Properties::new() }))
-            }
         };
         if let Some(packet) = packet
             && self.send(&packet).await.is_err()
@@ -564,13 +563,23 @@ impl<R: AsyncRead + Unpin> Wire<R> {
 }
 
 /// Takes the first packet, if it is whole.
-fn take_one(bytes: &[u8], options: &DecodeOptions) -> (usize, Result<Option<Packet<'static>>, Refusal>) {
+fn take_one(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    agreed: Option<Version>,
+) -> (usize, Result<Option<Packet<'static>>, Refusal>) {
+    // [MQTT-3.1.0-1]: of anything but CONNECT the first byte is enough.
+    if let (None, Some(&first_byte)) = (agreed, bytes.first())
+        && PacketType::of(first_byte) != Some(PacketType::Connect)
+    {
+        return (bytes.len(), Err(Refusal::Silent));
+    }
     match decode(bytes, options) {
         Ok(Decoded::Packet { packet, len }) => (len, Ok(Some(packet.into_owned()))),
         Ok(Decoded::Incomplete { .. }) => (0, Ok(None)),
         Err(error) => {
             tracing::debug!(%error, "malformed packet before CONNECT was accepted");
-            let refusal = match (error.is_unsupported_version(), opifex_packet::connect_version(bytes)) {
+            let refusal = match (error.is_unsupported_version(), agreed.or_else(|| connect_version(bytes))) {
                 // [MQTT-3.1.2-2]: a higher level than ours is told in the form of 5.0, a lower one in that of 3.x.
                 (Some(level), _) => Refusal::Connack {
                     version: if level > Version::V5_0.level() { Version::V5_0 } else { Version::V3_1_1 },

@@ -70,6 +70,11 @@ pub(super) enum JobDone {
 }
 
 impl StoreWork {
+    /// Nothing is under way. Whole packets may have come in one read with CONNECT.
+    pub(super) fn at_start() -> StoreWork {
+        StoreWork { resumed: true, ..StoreWork::default() }
+    }
+
     /// Adds a group to the next submission; answers the ticket at which it is durable.
     pub(super) fn push(&mut self, group: Group) -> u64 {
         self.groups.push(group);
