@@ -36,7 +36,7 @@ impl<'a> Disconnect<'a> {
             reader.finish()?;
             return Ok(Disconnect::default());
         }
-        // 3.14.2.1: without a reason code it is 0x00. A server has no such code to send.
+        // 3.14.2.1: without a reason code it is 0x00.
         let number = if reader.is_empty() { 0 } else { reader.u8()? };
         let reason = ack::reason_code(number, "MQTT-3.14.2-1", |reason| allows(reason, role))?;
         // 3.14.2.2.1: below a remaining length of 2 there is no property length.
@@ -60,8 +60,9 @@ impl<'a> Disconnect<'a> {
 /// [MQTT-3.14.2-1]: table 3-10 says who sends what.
 pub(crate) fn allows(reason: ReasonCode, reader: Role) -> bool {
     match reason {
-        ReasonCode::Success | ReasonCode::DisconnectWithWill => reader == Role::Server,
-        ReasonCode::UnspecifiedError
+        ReasonCode::DisconnectWithWill => reader == Role::Server,
+        ReasonCode::Success
+        | ReasonCode::UnspecifiedError
         | ReasonCode::MalformedPacket
         | ReasonCode::ProtocolError
         | ReasonCode::ImplementationSpecificError

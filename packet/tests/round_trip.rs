@@ -163,3 +163,12 @@ fn the_identifier_of_a_shared_encoding_is_where_it_says() {
         assert_eq!(head, whole);
     }
 }
+
+/// Table 3-10: the normal disconnection is "Client or Server", which other codecs reminded us of.
+#[test]
+fn a_server_may_disconnect_normally() {
+    both_ways(Disconnect::default(), Version::V5_0, Role::Client, b"\xe0\0");
+    let decoded = decode(b"\xe0\x02\0\0", &DecodeOptions::new(Version::V5_0, Role::Client));
+    let packet = Packet::from(Disconnect::default());
+    assert_eq!(decoded, Ok(Decoded::Packet { packet, len: 4 }));
+}

@@ -60,7 +60,7 @@ fn every_packet_takes_the_reason_codes_of_its_table_and_no_other() {
     let from_client: Vec<u8> = [0x00, 0x04].into_iter().chain(both).collect();
     assert_eq!(codes(disconnect, v5, server, "MQTT-3.14.2-1"), from_client);
     let mut from_server = both.to_vec();
-    from_server.extend([0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f]);
+    from_server.extend([0x00, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f]);
     from_server.extend(0x9a..=0xa2);
     from_server.sort_unstable();
     assert_eq!(codes(disconnect, v5, client, "MQTT-3.14.2-1"), from_server);
