@@ -144,7 +144,10 @@ async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, due: &Due, id: Session
 pub(crate) async fn sweep<P: Persistence>(shared: Arc<Shared<P>>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     while !shared.is_stopping() {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shared.stop.notified() => continue,
+        }
         let now = shared.clock.tick_secs_at(shared.now());
         let store_timeout = shared.limits.store_timeout.as_secs() as u32;
         for session in shared.registry.select(|session| session.overdue(now, store_timeout).is_some()) {
