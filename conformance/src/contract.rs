@@ -286,6 +286,7 @@ macro_rules! __contract {
                 "LIM-08" a_batch_of_too_many_bytes_is_refused
                 "LIM-09" every_declared_level_of_durability_is_reached
                 "LIM-10" a_level_that_is_not_declared_is_refused
+                "LIM-11" a_store_full_of_retained_messages_can_be_drained
             }
             fidelity {
                 "FID-01" client_ids_are_told_apart

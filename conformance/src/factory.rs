@@ -7,7 +7,7 @@ use opifex_storage::{Persistence, Result};
 /// Makes the stores that the cases run on.
 ///
 /// Where the backend's limits are options, choose modest ones: cases go up to the declared limits and one beyond.
-/// They ask for batches of at least 256 operations and 4 MiB, and messages of at least 2 MiB.
+/// They ask for batches of at least 256 operations, messages of at least 2 MiB, and at least 101,000 retained messages.
 pub trait Factory: Send + Sync + 'static {
     /// The backend.
     type Store: Persistence;

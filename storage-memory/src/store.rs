@@ -66,6 +66,7 @@ impl MemoryStore {
             max_batch_ops: options.max_batch_ops,
             max_batch_bytes: options.max_batch_bytes,
             max_message_bytes: options.max_message_bytes,
+            max_retained_messages: Some(options.max_retained_messages),
             unknown_outcomes: false,
             exclusive: true,
         };

@@ -15,6 +15,9 @@ pub struct Capabilities {
     pub max_batch_bytes: usize,
     /// The largest message (topic, properties and payload together), in bytes.
     pub max_message_bytes: usize,
+    /// The most retained messages; `None`: as many as there is room for. A batch that would bring more is refused as
+    /// `Full`; one that replaces or removes is not.
+    pub max_retained_messages: Option<usize>,
     /// Whether an operation can end with certainty `Unknown` short of the process's death. A backend that says no
     /// stores no idempotency keys.
     pub unknown_outcomes: bool,

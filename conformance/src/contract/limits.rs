@@ -6,7 +6,7 @@ use opifex_storage::{
     Batch, Durability, ErrorKind, NewWill, Op, OpenSession, Outcome, Persistence, StoreError, TargetOutcome,
 };
 
-use crate::script::{connect, id, message_of, target, topic, will};
+use crate::script::{connect, id, message, message_of, target, topic, will};
 use crate::{Factory, Subject};
 
 /// An operation that is absent everywhere, and costs nothing.
@@ -103,6 +103,28 @@ pub async fn a_batch_of_too_many_bytes_is_refused<F: Factory>(s: Subject<F>) {
         batch.ops.push(rest(last));
     }
     s.submit(batch).await;
+}
+
+/// A store that declares a limit is filled up to it: what grows is refused whole, what replaces or removes is not.
+/// One that declares none takes what is left of the case.
+pub async fn a_store_full_of_retained_messages_can_be_drained<F: Factory>(s: Subject<F>) {
+    let c = s.connect("c").await;
+    let seq = s.enqueue(id(&c), "x").await;
+    let limit = s.capabilities().max_retained_messages;
+    s.retain_all((0..limit.unwrap_or(1000)).map(|n| message(&format!("r/{n}"), ""))).await;
+    if limit.is_some() {
+        let one_more = Op::Retain(Arc::new(message("r/more", "")));
+        let batch = s.by(&c).with(Op::Settle(seq)).with(one_more);
+        s.refuse(batch, ErrorKind::Full).await;
+        assert_eq!(s.payloads(id(&c)).await, ["x"], "all or nothing");
+        assert!(s.topics(&["r/more"]).await.is_empty());
+    }
+    s.retain(message("r/0", "replaced")).await;
+    assert_eq!(&s.retained(&["r/0"]).await.0[0].message.payload[..], b"replaced");
+    assert_eq!(s.one(s.by(&c), Op::Settle(seq)).await, Outcome::Done);
+    assert_eq!(s.one(s.by_broker(), Op::Unretain(topic("r/1"))).await, Outcome::Done);
+    s.retain(message("r/more", "")).await;
+    assert_eq!(s.topics(&["r/1", "r/more"]).await, ["r/more"]);
 }
 
 /// Every level up to the declared one is reached, as it was asked for.
