@@ -116,6 +116,25 @@ impl Program {
         self.stderr.all()
     }
 
+    /// Its open descriptors, from /proc.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Waits until it has as many descriptors open as asked for.
+    pub(crate) fn wait_for_descriptors(&self, enough: impl Fn(usize) -> bool) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // /proc sends no events.
+            let open = self.descriptors();
+            if enough(open) {
+                return open;
+            }
+            assert!(Instant::now() < deadline, "{open} open descriptors");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Memory that it has in use, from /proc.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
