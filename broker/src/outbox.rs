@@ -49,15 +49,16 @@ pub(crate) struct Step<'a> {
     pub(crate) tally: &'a mut Tally,
 }
 
-/// Topics that got a new retained message while older ones are being replayed: the replay leaves them out, so that an
+/// Sees to it that a replay of retained messages leaves out those whose topic got a newer one meanwhile, so that an
 /// older value never comes after a newer one.
-#[derive(Default)]
-struct ReplayGuard {
-    topics: HashSet<Box<str>>,
-    overflown: bool,
+enum ReplayGuard {
+    /// A page is being read: topics that got a new message since.
+    Reading { changed: HashSet<Box<str>>, overflown: bool },
+    /// The page is being sent: its topics that got none.
+    Sending { current: HashSet<Box<str>> },
 }
 
-/// The replay guard's limit; beyond it the page is read again.
+/// The guard's limit while a page is read; beyond it the page is read again.
 const REPLAY_TOPICS: usize = 4_096;
 
 impl Outbox {
@@ -80,11 +81,6 @@ impl Outbox {
     pub(crate) fn wants_owner(&self, limits: &Limits) -> bool {
         (!self.queue.is_empty() && self.has_room(limits))
             || self.durable.as_ref().is_some_and(|durable| durable.has_owner_work())
-    }
-
-    /// Messages that wait here.
-    pub(crate) fn queue_len(&self) -> usize {
-        self.queue.len()
     }
 
     /// Bytes that wait for the transport.
@@ -180,26 +176,29 @@ impl Outbox {
         self.link.as_ref().map(|link| link.identity.clone()).or_else(|| self.last_identity.clone())
     }
 
-    pub(crate) fn begin_replay(&mut self) {
-        self.replay = Some(Box::default());
+    /// Watches for retained messages that change from now on, while a page of them is read.
+    pub(crate) fn read_replay_page(&mut self) {
+        self.replay = Some(Box::new(ReplayGuard::Reading { changed: HashSet::new(), overflown: false }));
     }
 
-    /// Starts watching for retained messages that change while the next page is read.
-    pub(crate) fn watch_replay_page(&mut self) {
-        if let Some(replay) = &mut self.replay {
-            replay.topics.clear();
-            replay.overflown = false;
+    /// The page was read: watches on for these topics of it, as long as they are being sent. `false`: too much has
+    /// changed meanwhile, the page must be read again.
+    pub(crate) fn send_replay_page<'t>(&mut self, topics: impl Iterator<Item = &'t str>) -> bool {
+        let Some(ReplayGuard::Reading { changed, overflown }) = self.replay.as_deref() else { return true };
+        if *overflown {
+            return false;
         }
+        let current = topics.filter(|topic| !changed.contains(*topic)).map(Box::from).collect();
+        self.replay = Some(Box::new(ReplayGuard::Sending { current }));
+        true
     }
 
-    /// Whether too much changed while the page was read: it must be read again.
-    pub(crate) fn replay_overflown(&self) -> bool {
-        self.replay.as_ref().is_some_and(|replay| replay.overflown)
-    }
-
-    /// Whether a newer retained message of this topic was delivered since the page was read.
-    pub(crate) fn replay_outdated(&self, topic: &str) -> bool {
-        self.replay.as_ref().is_some_and(|replay| replay.topics.contains(topic))
+    /// Whether the page's message of this topic is still the newest.
+    pub(crate) fn is_replay_current(&self, topic: &str) -> bool {
+        match self.replay.as_deref() {
+            Some(ReplayGuard::Sending { current }) => current.contains(topic),
+            _ => false,
+        }
     }
 
     pub(crate) fn end_replay(&mut self) {
@@ -208,12 +207,27 @@ impl Outbox {
 
     /// A message that is also its topic's retained one is being delivered.
     pub(crate) fn note_retained(&mut self, topic: &str) {
-        if let Some(replay) = &mut self.replay {
-            if replay.topics.len() < REPLAY_TOPICS {
-                replay.topics.insert(topic.into());
-            } else {
-                replay.overflown = true;
+        match self.replay.as_deref_mut() {
+            Some(ReplayGuard::Reading { changed, .. }) if changed.len() < REPLAY_TOPICS => {
+                changed.insert(topic.into());
             }
+            Some(ReplayGuard::Reading { overflown, .. }) => *overflown = true,
+            Some(ReplayGuard::Sending { current }) => {
+                current.remove(topic);
+            }
+            None => {}
         }
+    }
+
+    /// Whether a message of this size, sent apart from all others, would go out, or into the queue, within the limits.
+    /// One that is larger than them waits for nothing.
+    pub(crate) fn takes(&self, size_bytes: usize, limits: &Limits) -> bool {
+        let outlet = self.outlet_bytes();
+        let queued = self.queue.len() as u64;
+        !self.is_connected()
+            || (outlet == 0 || outlet + size_bytes <= limits.max_outbox_bytes)
+                && (queued == 0
+                    || queued < limits.max_queued_messages
+                        && (self.queue_bytes + size_bytes) as u64 <= limits.max_queued_bytes)
     }
 }

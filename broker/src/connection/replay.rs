@@ -22,6 +22,8 @@ use crate::submission::Group;
 
 /// Retained messages a page.
 const PAGE_ITEMS: usize = 256;
+/// What a packet is larger than its message by, at most: headers, properties of this delivery.
+const OVERHEAD_BYTES: usize = 64;
 
 /// The retained messages of some subscriptions are to be sent.
 pub(super) struct Replay {
@@ -47,11 +49,10 @@ impl Replay {
         author: Author,
     ) -> Result<()> {
         let filters: Vec<TopicFilter<'_>> = self.filters.iter().map(|(filter, _)| filter.borrow()).collect();
-        session.outbox.lock().begin_replay();
         let mut cursor: Option<Cursor> = None;
         let mut last: Option<Receipt> = None;
         loop {
-            session.outbox.lock().watch_replay_page();
+            session.outbox.lock().read_replay_page();
             let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
             let Some(receipt) = self.take_page(&page, &shared, &session, &author).await? else {
                 // Something changed meanwhile: the page is read again.
@@ -62,7 +63,6 @@ impl Replay {
             if cursor.is_none() {
                 break;
             }
-            room(&shared, &session).await;
         }
         session.outbox.lock().end_replay();
         if let Some(receipt) = last {
@@ -83,20 +83,22 @@ impl Replay {
         let items = page.items.iter().filter_map(|retained| self.item(retained, shared, session, &mut tally));
         let (stored, live): (Vec<Item>, Vec<Item>) =
             items.partition(|item| item.found.is_stored(item.retained.message.qos));
+        let topics = live.iter().map(|item| item.retained.message.topic.as_str());
+        if !session.outbox.lock().send_replay_page(topics) && !live.is_empty() {
+            return Ok(None);
+        }
         let receipt = match store_items(stored, shared, session, author, &mut tally).await {
             Ok(receipt) => receipt,
             Err(error) if error.kind() == ErrorKind::Conflict => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut outbox = session.outbox.lock();
-        if outbox.replay_overflown() && !live.is_empty() && receipt.is_none() {
-            return Ok(None);
-        }
-        let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
         for Item { retained, found } in live {
-            if outbox.replay_outdated(retained.message.topic.as_str()) {
+            room(shared, session, retained.message.size_bytes() + OVERHEAD_BYTES).await;
+            let mut outbox = session.outbox.lock();
+            if !outbox.is_replay_current(retained.message.topic.as_str()) {
                 continue;
             }
+            let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
             let pending = Pending {
                 message: Some(retained.message.clone()),
                 qos: found.effective_qos(retained.message.qos),
@@ -111,10 +113,9 @@ impl Replay {
                 outbox.send_at_most_once(&retained.message, &pending, &mut step);
             } else {
                 outbox.enqueue(pending, &mut step);
+                outbox.pump(&mut step);
             }
         }
-        outbox.pump(&mut step);
-        drop(outbox);
         shared.counters.add(&tally);
         Ok(Some(receipt))
     }
@@ -209,16 +210,12 @@ fn mark_retained(group: &mut Group) {
     }
 }
 
-/// Waits until the client has taken enough of what was sent. The connection's own poll runs this again whenever its
-/// transport or its acknowledgements move.
-async fn room<P: Persistence>(shared: &Shared<P>, session: &Session) {
-    let limits = &shared.limits;
-    poll_fn(|_| {
-        let outbox = session.outbox.lock();
-        let full = outbox.is_connected()
-            && (outbox.outlet_bytes() > limits.max_outbox_bytes / 2
-                || outbox.queue_len() as u64 > limits.max_queued_messages / 2);
-        if full { Poll::Pending } else { Poll::Ready(()) }
+/// Waits until the client has taken enough of what was sent for a message of this size to be sent, and not dropped. The
+/// connection's own poll runs this again whenever its transport or its acknowledgements move.
+async fn room<P: Persistence>(shared: &Shared<P>, session: &Session, size_bytes: usize) {
+    poll_fn(|_| match session.outbox.lock().takes(size_bytes, &shared.limits) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
     })
     .await;
 }

@@ -3,5 +3,9 @@
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
-mod delivery;
 mod peer;
+
+mod delivery;
+mod retained;
+mod session;
+mod will;

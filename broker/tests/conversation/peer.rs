@@ -5,12 +5,14 @@ use std::time::Duration;
 use opifex_broker::{Broker, Builder, Limits, Peer as Origin};
 use opifex_connection::Connection;
 use opifex_packet::{
-    Connack, Connect, DecodeOptions, Delivery, Packet, PacketId, Properties, Property, Puback, Pubcomp,
-    Publish, Pubrec, Pubrel, QoS, ReasonCode, RetainHandling, Role, Subscribe, Subscription,
+    Connack, Connect, DecodeOptions, Delivery, Disconnect, Packet, PacketId, Properties, Property, Puback,
+    Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, RetainHandling, Role, Subscribe, Subscription,
     SubscriptionOptions, TopicFilter, TopicName, Unsubscribe, Version, Will,
 };
+use opifex_storage::Persistence;
 use opifex_storage_memory::MemoryStore;
 use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Time is paused in these tests: this passes at once when nothing else can happen.
@@ -37,40 +39,75 @@ pub(crate) async fn broker_with(
 pub(crate) struct Peer {
     connection: Connection<DuplexStream>,
     version: Version,
+    served: JoinHandle<()>,
 }
 
 impl Peer {
     /// A connection on which nothing has been said.
-    pub(crate) fn open(broker: &Broker<MemoryStore>, version: Version) -> Peer {
-        let (ours, theirs) = tokio::io::duplex(1 << 20);
+    pub(crate) fn open(broker: &Broker<impl Persistence>, version: Version) -> Peer {
+        Peer::open_narrow(broker, version, 1 << 20)
+    }
+
+    /// The same over a pipe that holds so many bytes in each direction.
+    pub(crate) fn open_narrow(
+        broker: &Broker<impl Persistence>,
+        version: Version,
+        pipe_bytes: usize,
+    ) -> Peer {
+        let (ours, theirs) = tokio::io::duplex(pipe_bytes);
         let broker = broker.clone();
-        tokio::spawn(async move { broker.serve(theirs, Origin::Local).await });
-        Peer { connection: Connection::new(ours, DecodeOptions::new(version, Role::Client)), version }
+        let served = tokio::spawn(async move { broker.serve(theirs, Origin::Local).await });
+        Peer { connection: Connection::new(ours, DecodeOptions::new(version, Role::Client)), version, served }
     }
 
     /// A connection whose CONNECT was accepted.
     pub(crate) async fn connect(
-        broker: &Broker<MemoryStore>,
+        broker: &Broker<impl Persistence>,
         connect: Connect<'_>,
     ) -> (Peer, Connack<'static>) {
         let mut peer = Peer::open(broker, connect.version);
-        peer.send(connect).await;
-        match peer.receive().await {
+        let connack = peer.introduce(connect).await;
+        (peer, connack)
+    }
+
+    /// CONNECT, which is accepted.
+    pub(crate) async fn introduce(&mut self, connect: Connect<'_>) -> Connack<'static> {
+        self.send(connect).await;
+        match self.receive().await {
             Packet::Connack(connack) => {
                 assert_eq!(connack.reason, ReasonCode::Success, "CONNECT was refused");
-                (peer, connack)
+                connack
             }
             other => panic!("expected CONNACK, got {other:?}"),
         }
     }
 
+    /// A CONNECT that is refused with this reason; then the connection closes.
+    pub(crate) async fn refused(broker: &Broker<impl Persistence>, connect: Connect<'_>, reason: ReasonCode) {
+        let mut peer = Peer::open(broker, connect.version);
+        peer.send(connect).await;
+        peer.expect_refusal(reason).await;
+    }
+
+    /// CONNACK with this reason, and the end.
+    pub(crate) async fn expect_refusal(&mut self, reason: ReasonCode) {
+        match self.receive().await {
+            Packet::Connack(connack) => {
+                assert_eq!(connack.reason, reason);
+                assert!(!connack.session_present, "[MQTT-3.2.2-6]");
+            }
+            other => panic!("expected CONNACK, got {other:?}"),
+        }
+        self.expect_closed().await;
+    }
+
     /// A clean session of 3.1.1.
-    pub(crate) async fn v4(broker: &Broker<MemoryStore>, client_id: &str) -> Peer {
+    pub(crate) async fn v4(broker: &Broker<impl Persistence>, client_id: &str) -> Peer {
         Peer::connect(broker, connect(Version::V3_1_1, client_id)).await.0
     }
 
     /// A clean session of 5.0.
-    pub(crate) async fn v5(broker: &Broker<MemoryStore>, client_id: &str) -> Peer {
+    pub(crate) async fn v5(broker: &Broker<impl Persistence>, client_id: &str) -> Peer {
         Peer::connect(broker, connect(Version::V5_0, client_id)).await.0
     }
 
@@ -103,7 +140,7 @@ impl Peer {
         }
     }
 
-    /// The payload of the next packet, which is a PUBLISH of QoS 1, acknowledged.
+    /// The next packet, which is a PUBLISH, acknowledged to its end.
     pub(crate) async fn receive_acknowledged(&mut self) -> Publish<'static> {
         let publish = self.receive_publish().await;
         match publish.delivery {
@@ -116,6 +153,20 @@ impl Peer {
             }
         }
         publish
+    }
+
+    /// The first acknowledgement of a PUBLISH.
+    pub(crate) async fn acknowledge(&mut self, publish: &Publish<'_>) {
+        match publish.delivery {
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce(id) => self.send(Puback::new(id)).await,
+            Delivery::ExactlyOnce(id) => self.send(Pubrec::new(id)).await,
+        }
+    }
+
+    /// The payload of the next packet, which is a PUBLISH; acknowledged to its end.
+    pub(crate) async fn receive_text(&mut self) -> String {
+        String::from_utf8(self.receive_acknowledged().await.payload.into_owned()).unwrap()
     }
 
     /// Nothing comes.
@@ -179,9 +230,7 @@ impl Peer {
     }
 
     pub(crate) async fn publish_retained(&mut self, topic: &str, payload: &str, qos: QoS) {
-        let mut packet = publish(topic, payload, qos);
-        packet.retain = true;
-        self.publish_packet(packet).await;
+        self.publish_packet(retained(topic, payload, qos)).await;
     }
 
     pub(crate) async fn publish_packet(&mut self, packet: Publish<'_>) {
@@ -204,18 +253,37 @@ impl Peer {
         }
     }
 
+    /// The broker has taken everything that was sent: it answers PINGREQ.
+    pub(crate) async fn settle(&mut self) {
+        self.send(Packet::Pingreq).await;
+        self.expect(Packet::Pingresp).await;
+    }
+
+    /// The task that serves this connection is dropped, as by a program that aborts it.
+    pub(crate) fn abort(&self) {
+        self.served.abort();
+    }
+
     /// Goes without a word.
-    pub(crate) async fn vanish(self, broker: &Broker<MemoryStore>) {
+    pub(crate) async fn vanish(self, broker: &Broker<impl Persistence>) {
         let before = broker.stats().connections;
         drop(self.connection);
         wait_until(|| broker.stats().connections < before).await;
     }
 
     /// DISCONNECT, and waits until the broker has noticed.
-    pub(crate) async fn disconnect(mut self, broker: &Broker<MemoryStore>) {
+    pub(crate) async fn disconnect(self, broker: &Broker<impl Persistence>) {
+        self.disconnect_with(broker, Disconnect::new(ReasonCode::Success)).await;
+    }
+
+    /// The same with a reason and properties.
+    pub(crate) async fn disconnect_with(
+        mut self,
+        broker: &Broker<impl Persistence>,
+        disconnect: Disconnect<'_>,
+    ) {
         let before = broker.stats().connections;
-        self.send(opifex_packet::Disconnect { reason: ReasonCode::Success, properties: Properties::new() })
-            .await;
+        self.send(disconnect).await;
         self.expect_closed().await;
         wait_until(|| broker.stats().connections < before).await;
     }
@@ -230,6 +298,11 @@ pub(crate) async fn wait_until(mut condition: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("it never came true");
+}
+
+/// Lets time pass.
+pub(crate) async fn pass_secs(secs: u64) {
+    tokio::time::sleep(Duration::from_secs(secs)).await;
 }
 
 pub(crate) fn id(id: u16) -> PacketId {
@@ -267,6 +340,16 @@ pub(crate) fn will(topic: &str, payload: &str, qos: QoS) -> Will<'static> {
         payload: payload.as_bytes().to_vec().into(),
         properties: Properties::new(),
     }
+}
+
+pub(crate) fn retained(topic: &str, payload: &str, qos: QoS) -> Publish<'static> {
+    let mut packet = publish(topic, payload, qos);
+    packet.retain = true;
+    packet
+}
+
+pub(crate) fn text(publish: &Publish<'_>) -> String {
+    String::from_utf8(publish.payload.to_vec()).unwrap()
 }
 
 pub(crate) fn publish(topic: &str, payload: &str, qos: QoS) -> Publish<'static> {
