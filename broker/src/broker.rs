@@ -8,14 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use opifex_storage::{Durability, Persistence, StoreError};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::access::{AccessControl, AllowAll, Peer};
 use crate::clock::Clock;
-use crate::connection::{Connection, End, finish, handshake};
+use crate::connection::handshake;
 use crate::due;
 use crate::limits::Limits;
 use crate::local::{LocalSubscription, Publication, PublishError};
@@ -156,12 +155,9 @@ impl<P: Persistence> Broker<P> {
     {
         // Boxed, like every rare step, so that the future of an open connection stays small.
         let opened = Box::pin(handshake(self.shared.clone(), reader, writer, peer)).await;
-        let Some(connection) = opened else { return };
-        let mut guard = Guard(Some(Box::new(connection)));
-        let end = poll_fn(|cx| guard.connection().poll(cx)).await;
-        if let Some(connection) = guard.0.take() {
-            Box::pin(finish(connection.into_state(), end)).await;
-        }
+        let Some(mut connection) = opened else { return };
+        let end = poll_fn(|cx| connection.poll(cx)).await;
+        Box::pin(connection.end(end)).await;
     }
 
     /// What the broker has counted, and what it holds.
@@ -230,23 +226,6 @@ impl<P: Persistence> Broker<P> {
         }
         if let Err(error) = self.shared.store.close().await {
             tracing::warn!(%error, "the store did not close cleanly");
-        }
-    }
-}
-
-/// Sees a connection to its end also when its future is dropped.
-struct Guard<P: Persistence, R>(Option<Box<Connection<P, R>>>);
-
-impl<P: Persistence, R> Guard<P, R> {
-    fn connection(&mut self) -> &mut Connection<P, R> {
-        self.0.as_mut().expect("taken only after the poll loop has ended")
-    }
-}
-
-impl<P: Persistence, R> Drop for Guard<P, R> {
-    fn drop(&mut self) {
-        if let (Some(connection), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(finish(connection.into_state(), End::Abandoned));
         }
     }
 }

@@ -40,8 +40,9 @@ use crate::shared::Shared;
 use crate::stats::Tally;
 use acks::PendingAck;
 use aliases::IncomingAliases;
+use finish::Attended;
 use finish::Counted;
-pub(crate) use finish::{end_session, finish};
+pub(crate) use finish::end_session;
 use store_work::StoreWork;
 use workbench::Batch;
 
@@ -52,7 +53,7 @@ const READS_PER_POLL: usize = 4;
 pub(crate) struct Connection<P: Persistence, R> {
     reader: R,
     inbox: Inbox,
-    state: State<P>,
+    state: Attended<P>,
 }
 
 /// All of a connection but its read half.
@@ -121,9 +122,9 @@ impl Violation {
 }
 
 impl<P: Persistence, R> Connection<P, R> {
-    /// Gives up the read half: what is left is to finish.
-    pub(crate) fn into_state(self) -> State<P> {
-        self.state
+    /// Ends it. What it had under way runs to its end also when this future is dropped.
+    pub(crate) async fn end(self, end: End) {
+        self.state.finish(end).await;
     }
 }
 

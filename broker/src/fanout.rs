@@ -141,7 +141,8 @@ impl Fanout {
         if !self.matches.shares.is_empty() {
             let message = Arc::new(owned_message(topic, publish, now));
             for share in &self.matches.shares {
-                if let Some(chosen) = choose(table, share, message.qos) {
+                // Where receiving is checked, shares take the store's road.
+                if let Some(chosen) = choose(table, share, message.qos, |_| true) {
                     self.picks.push((chosen, message.clone()));
                 }
             }

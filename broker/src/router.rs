@@ -228,30 +228,51 @@ fn merge_overlapping(matches: &mut Vec<Match>) {
     });
 }
 
-/// Chooses the member of a shared subscription that gets the next message: in turn, connected before offline, and for
-/// QoS 1 and 2 durable before not. `None`: nobody can take it.
-pub(crate) fn choose(table: &Table, share: &Arc<str>, qos: QoS) -> Option<Match> {
+/// Chooses the member of a shared subscription that gets the next message: connected before offline, for QoS 1 and 2
+/// durable before not, and in turn among those who are equal. Only a member that `may` take it comes into question.
+/// `None`: nobody can take it.
+pub(crate) fn choose(
+    table: &Table,
+    share: &Arc<str>,
+    qos: QoS,
+    may: impl Fn(&Arc<Session>) -> bool,
+) -> Option<Match> {
     let filter = TopicFilter::new(share.as_ref()).ok()?;
     let plain = TopicFilter::new(filter.shared()?.filter).ok()?;
     let Some(Terms::Shared(group)) = table.get(&plain, &Subscriber::Group(share.clone())) else {
         return None;
     };
-    let members = &group.members;
-    let start = group.next.fetch_add(1, Relaxed);
-    let mut best: Option<(u8, &(Arc<Session>, Grant))> = None;
-    for offset in 0..members.len() {
-        let member = &members[(start.wrapping_add(offset)) % members.len()];
-        let stored = member.0.stored.is_some() && qos.min(member.1.options.qos) > QoS::AtMostOnce;
-        let rank = match (member.0.has_ended(), member.0.is_connected(), stored) {
-            (true, _, _) => continue,
-            (_, true, true) => 3,
-            (_, true, false) => 2,
-            (_, false, true) => 1,
-            (_, false, false) => continue,
-        };
-        if best.is_none_or(|(so_far, _)| rank > so_far) {
-            best = Some((rank, member));
+    let ranked = |member: &(Arc<Session>, Grant)| match may(&member.0) {
+        true => rank(member, qos),
+        false => 0,
+    };
+    let (mut best, mut equals) = (1, 0);
+    for member in &group.members {
+        let rank = ranked(member);
+        if rank > best {
+            (best, equals) = (rank, 1);
+        } else if rank == best {
+            equals += 1;
         }
     }
-    best.map(|(_, (session, grant))| Match::new(session, grant, Some(share.clone())))
+    if equals == 0 {
+        return None;
+    }
+    let turn = group.next.fetch_add(1, Relaxed) % equals;
+    // A member that has gone between the two looks leaves its turn to the first one.
+    let mut in_turn = group.members.iter().filter(|member| ranked(member) == best);
+    let (session, grant) = in_turn.clone().nth(turn).or_else(|| in_turn.next())?;
+    Some(Match::new(session, grant, Some(share.clone())))
+}
+
+/// How well a member of a shared subscription can take a message; 0: not at all.
+fn rank((session, grant): &(Arc<Session>, Grant), qos: QoS) -> u8 {
+    let stored = session.stored.is_some() && qos.min(grant.options.qos) > QoS::AtMostOnce;
+    match (session.has_ended(), session.is_connected(), stored) {
+        (true, _, _) => 0,
+        (_, true, true) => 3,
+        (_, true, false) => 2,
+        (_, false, true) => 1,
+        (_, false, false) => 0,
+    }
 }

@@ -84,6 +84,10 @@ impl<P: Persistence> Shared<P> {
         })
     }
 
+    fn may_take(&self, session: &Session, topic: &str) -> bool {
+        !self.checks_receive || self.may_receive(session, topic)
+    }
+
     /// Routes a message on the store's road: what is to be written, and whom it goes to once that is ordered.
     pub(crate) fn route(
         &self,
@@ -96,7 +100,8 @@ impl<P: Persistence> Shared<P> {
         let table = self.router.read();
         find_matches(&table, &message.topic, publisher, &mut matches);
         let mut singles = std::mem::take(&mut matches.singles);
-        singles.extend(matches.shares.iter().filter_map(|share| choose(&table, share, message.qos)));
+        let may = |session: &Arc<Session>| self.may_take(session, message.topic.as_str());
+        singles.extend(matches.shares.iter().filter_map(|share| choose(&table, share, message.qos, may)));
         let version = table.version();
         drop(table);
         tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut singles));
@@ -232,15 +237,12 @@ impl<P: Persistence> Shared<P> {
         share: &Arc<str>,
         tally: &mut Tally,
     ) -> Option<Group> {
-        let mut chosen: Vec<Match> = choose(&self.router.read(), share, message.qos).into_iter().collect();
-        tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut chosen));
-        if chosen.is_empty() {
+        let may = |session: &Arc<Session>| self.may_take(session, message.topic.as_str());
+        let Some(chosen) = choose(&self.router.read(), share, message.qos, may) else {
             tally.drop(DropCause::SessionEnded);
             return None;
-        }
-        let mut group = self.group(message.clone(), false, chosen);
-        group.ack = None;
-        Some(group)
+        };
+        Some(self.group(message.clone(), false, vec![chosen]))
     }
 
     /// Flushes every outbox that a batch has filled, once.

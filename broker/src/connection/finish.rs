@@ -2,6 +2,7 @@
 //! runs to its end whatever happened to the connection.
 
 use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use opifex_packet::{Disconnect, Packet, Version};
 use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::{End, State};
@@ -42,21 +44,59 @@ impl<P: Persistence> Drop for Counted<P> {
     }
 }
 
+/// A connection's state that does not get lost: dropped with whatever held it, it ends as if the transport had failed.
+pub(super) struct Attended<P: Persistence>(Option<Box<State<P>>>);
+
+impl<P: Persistence> Attended<P> {
+    pub(super) fn new(state: State<P>) -> Attended<P> {
+        Attended(Some(Box::new(state)))
+    }
+
+    /// Ends the connection, in a task of its own: whoever waits for that may stop waiting.
+    pub(super) async fn finish(mut self, end: End) {
+        if let Some(state) = self.0.take() {
+            let _ = tokio::spawn(finish(*state, end)).await;
+        }
+    }
+}
+
+impl<P: Persistence> Deref for Attended<P> {
+    type Target = State<P>;
+
+    fn deref(&self) -> &State<P> {
+        self.0.as_ref().expect("taken only when it ends")
+    }
+}
+
+impl<P: Persistence> DerefMut for Attended<P> {
+    fn deref_mut(&mut self) -> &mut State<P> {
+        self.0.as_mut().expect("taken only when it ends")
+    }
+}
+
+impl<P: Persistence> Drop for Attended<P> {
+    fn drop(&mut self) {
+        if let (Some(state), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(finish(*state, End::Abandoned));
+        }
+    }
+}
+
 /// Ends the connection.
-pub(crate) async fn finish<P: Persistence>(mut state: State<P>, end: End) {
+async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     let shared = state.shared.clone();
     let session = state.session.clone();
     log_end(&session, &end);
     if let End::Violation(_) = end {
         shared.counters.protocol_errors.fetch_add(1, Relaxed);
     }
+    if matches!(end, End::Command(Command::Shutdown)) {
+        state.settle_acks().await;
+    }
     // From submit to the last flush a batch runs to its end.
     let (submitting, groups) = state.work.take_rest();
     if let Some(submitting) = submitting {
         submitting.await;
-    }
-    if matches!(end, End::Command(Command::Shutdown)) {
-        state.settle_acks().await;
     }
     let (rest, (link, orphans)) = {
         let mut outbox = session.outbox.lock();
@@ -94,7 +134,7 @@ pub(crate) async fn finish<P: Persistence>(mut state: State<P>, end: End) {
 }
 
 impl<P: Persistence> State<P> {
-    /// At shutdown: waits for receipts and sends what they allow. The caller's time-out bounds it.
+    /// At shutdown: waits for what is under way and sends the acknowledgements that it allows, within a time-out.
     async fn settle_acks(&mut self) {
         let limit = self.shared.limits.shutdown_timeout / 2;
         let wait = poll_fn(|cx| match self.poll_store(cx) {

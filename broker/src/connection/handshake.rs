@@ -60,12 +60,11 @@ where
     let refusal = match connect {
         Err(_) => Refusal::Silent,
         Ok(Err(refusal)) => refusal,
-        Ok(Ok(accepted)) => match open(&shared, &mut wire, accepted, peer, counted).await {
-            Ok(state) => {
-                let Wire { reader, inbox, .. } = wire;
-                return Some(Connection { reader, inbox, state });
-            }
-            Err(refusal) => refusal,
+        // A task of its own: what the store opens is seen to its end also when this future is dropped.
+        Ok(Ok(accepted)) => match tokio::spawn(open(shared.clone(), accepted, peer, counted)).await {
+            Ok(Ok(ready)) => return Some(ready.attach(&shared, wire)),
+            Ok(Err(refusal)) => refusal,
+            Err(_) => Refusal::Silent,
         },
     };
     shared.counters.refused.fetch_add(1, Relaxed);

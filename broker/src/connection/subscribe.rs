@@ -77,7 +77,8 @@ impl<P: Persistence> State<P> {
         let filter = &subscription.filter;
         let v5 = self.options.version.is_v5();
         let refuse = |reason: ReasonCode| Err(if v5 { reason } else { ReasonCode::UnspecifiedError });
-        if too_many_levels(filter.as_str(), limits) {
+        let levels_of = filter.shared().map_or(filter.as_str(), |shared| shared.filter);
+        if too_many_levels(levels_of, limits) {
             return refuse(ReasonCode::TopicFilterInvalid);
         }
         if filter.shared().is_some() && !limits.shared_subscriptions {

@@ -3,9 +3,16 @@
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
+mod gated_store;
 mod peer;
 
+mod abandoned;
+mod access;
 mod delivery;
+mod keep_alive;
+mod limits;
+mod local;
 mod retained;
 mod session;
+mod shutdown;
 mod will;

@@ -35,6 +35,11 @@ pub(crate) async fn broker_with(
     settings(Broker::builder(MemoryStore::new())).start().await.unwrap()
 }
 
+/// A broker over this store.
+pub(crate) async fn broker_over<P: Persistence>(store: P) -> Broker<P> {
+    Broker::builder(store).start().await.unwrap()
+}
+
 /// A client, packet by packet.
 pub(crate) struct Peer {
     connection: Connection<DuplexStream>,
@@ -118,6 +123,21 @@ impl Peer {
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         self.connection.feed_raw(bytes);
         self.connection.flush().await.unwrap();
+    }
+
+    /// Puts a packet behind those that wait for `flush`: they leave in one write.
+    pub(crate) fn feed<'a>(&mut self, packet: impl Into<Packet<'a>>) {
+        self.connection.feed(&packet.into());
+    }
+
+    pub(crate) async fn flush(&mut self) {
+        self.connection.flush().await.unwrap();
+    }
+
+    /// The next packet, if one comes in time.
+    pub(crate) async fn receive_within_secs(&mut self, secs: u64) -> Option<Packet<'static>> {
+        let received = timeout(Duration::from_secs(secs), self.connection.receive()).await;
+        received.ok().and_then(|received| received.unwrap())
     }
 
     /// The next packet.

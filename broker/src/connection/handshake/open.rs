@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hashbrown::HashSet;
-use opifex_connection::Outlet;
 use opifex_packet::{
     Connack, Connect, DecodeOptions, Packet, PacketId, Properties, Property, QoS, ReasonCode, Role,
 };
@@ -12,16 +11,15 @@ use opifex_storage::{
     Author, Batch, Epoch, ErrorKind, NewWill, Op, OpenSession, OpenedSession, PageLimit, Persistence, Seq,
     SessionExpiry, SessionId, StoreError,
 };
-use tokio::io::AsyncRead;
 
 use super::Accepted;
 use super::wire::{Refusal, Wire};
 use crate::access::Peer;
-use crate::connection::State;
 use crate::connection::aliases::IncomingAliases;
 use crate::connection::authenticate::auth_properties;
-use crate::connection::finish::{Counted, end_session};
+use crate::connection::finish::{Attended, Counted, end_session};
 use crate::connection::store_work::StoreWork;
+use crate::connection::{Connection, State};
 use crate::outbox::{Command, DurableQueue, Link, OutgoingAliases};
 use crate::registry::Seat;
 use crate::router::Grant;
@@ -29,18 +27,21 @@ use crate::session::Session;
 use crate::shared::Shared;
 use crate::will;
 
+/// An open session whose connection is still to be put under it.
+pub(super) struct Ready<P: Persistence> {
+    state: Attended<P>,
+    connect: Connect<'static>,
+    connack: Connack<'static>,
+}
+
 /// Takes the client's seat and opens its session.
-pub(super) async fn open<P, R>(
-    shared: &Arc<Shared<P>>,
-    wire: &mut Wire<R>,
+pub(super) async fn open<P: Persistence>(
+    shared: Arc<Shared<P>>,
     accepted: Accepted,
     peer: Peer,
     counted: Counted<P>,
-) -> Result<State<P>, Refusal>
-where
-    P: Persistence,
-    R: AsyncRead + Unpin,
-{
+) -> Result<Ready<P>, Refusal> {
+    let shared = &shared;
     let Accepted { connect, client_id, assigned, identity, auth_data } = accepted;
     let version = connect.version;
     let refuse = |reason| Refusal::Connack { version, reason };
@@ -102,8 +103,7 @@ where
         _counted: counted,
     };
     let connack = connack(shared, &connect, &state, assigned, opened.present, auth_data);
-    attach(shared, wire, &connect, &state, connack);
-    Ok(state)
+    Ok(Ready { state: Attended::new(state), connect, connack })
 }
 
 /// A session that is ready for its connection.
@@ -265,47 +265,46 @@ fn keep_alive_secs(connect: &Connect<'_>, cap: u16) -> u16 {
     if cap != 0 && connect.version.is_v5() && (asked == 0 || asked > cap) { cap } else { asked }
 }
 
-/// Puts the connection under the session: from here on others send to it. CONNACK is the first packet out
-/// ([MQTT-3.2.0-1]).
-fn attach<P: Persistence, R>(
-    shared: &Shared<P>,
-    wire: &mut Wire<R>,
-    connect: &Connect<'_>,
-    state: &State<P>,
-    connack: Connack<'static>,
-) {
-    let properties = &connect.properties;
-    let limits = &shared.limits;
-    let outlet = std::mem::replace(&mut wire.outlet, Outlet::new(Box::new(tokio::io::empty())));
-    let mut link = Link {
-        outlet,
-        version: connect.version,
-        max_packet_size: properties.maximum_packet_size().unwrap_or(u32::MAX),
-        window: properties.receive_maximum().unwrap_or(u16::MAX).min(limits.max_inflight),
-        outstanding: 0,
-        aliases: OutgoingAliases::new(
-            properties.topic_alias_maximum().unwrap_or(0).min(limits.max_outgoing_topic_aliases),
-        ),
-        touched: false,
-        command: None,
-        identity: state.identity.clone(),
-    };
-    link.append(&Packet::Connack(connack));
-    let session = &state.session;
-    // [MQTT-3.1.2-22]: one and a half times the keep-alive.
-    let keep_alive = u32::from(keep_alive_secs(connect, limits.max_keep_alive_secs));
-    session.silence_limit_secs.store((keep_alive * 3).div_ceil(2), Relaxed);
-    session.store_wait_since_secs.store(0, Relaxed);
-    session.last_seen_secs.store(shared.clock.tick_secs_at(shared.now()), Relaxed);
-    let mut outbox = session.outbox.lock();
-    outbox.link = Some(link);
-    session.set_version(Some(connect.version));
-    // Somebody else took the seat's queue while we were on our way: the session is theirs.
-    let contested = state.seat.as_ref().is_some_and(|seat: &Seat| seat.client.is_contested());
-    if let (true, Some(link)) = (contested, &mut outbox.link) {
-        link.command(Command::TakenOver);
-    }
-    if let (true, Some(link)) = (shared.is_stopping(), &mut outbox.link) {
-        link.command(Command::Shutdown);
+impl<P: Persistence> Ready<P> {
+    /// Puts the connection under the session: from here on others send to it. CONNACK is the first packet out
+    /// ([MQTT-3.2.0-1]).
+    pub(super) fn attach<R>(self, shared: &Shared<P>, wire: Wire<R>) -> Connection<P, R> {
+        let Ready { state, connect, connack } = self;
+        let properties = &connect.properties;
+        let limits = &shared.limits;
+        let Wire { reader, inbox, outlet, .. } = wire;
+        let mut link = Link {
+            outlet,
+            version: connect.version,
+            max_packet_size: properties.maximum_packet_size().unwrap_or(u32::MAX),
+            window: properties.receive_maximum().unwrap_or(u16::MAX).min(limits.max_inflight),
+            outstanding: 0,
+            aliases: OutgoingAliases::new(
+                properties.topic_alias_maximum().unwrap_or(0).min(limits.max_outgoing_topic_aliases),
+            ),
+            touched: false,
+            command: None,
+            identity: state.identity.clone(),
+        };
+        link.append(&Packet::Connack(connack));
+        let session = &state.session;
+        // [MQTT-3.1.2-22]: one and a half times the keep-alive.
+        let keep_alive = u32::from(keep_alive_secs(&connect, limits.max_keep_alive_secs));
+        session.silence_limit_secs.store((keep_alive * 3).div_ceil(2), Relaxed);
+        session.store_wait_since_secs.store(0, Relaxed);
+        session.last_seen_secs.store(shared.clock.tick_secs_at(shared.now()), Relaxed);
+        let mut outbox = session.outbox.lock();
+        outbox.link = Some(link);
+        session.set_version(Some(connect.version));
+        // Somebody else took the seat's queue while we were on our way: the session is theirs.
+        let contested = state.seat.as_ref().is_some_and(|seat: &Seat| seat.client.is_contested());
+        if let (true, Some(link)) = (contested, &mut outbox.link) {
+            link.command(Command::TakenOver);
+        }
+        if let (true, Some(link)) = (shared.is_stopping(), &mut outbox.link) {
+            link.command(Command::Shutdown);
+        }
+        drop(outbox);
+        Connection { reader, inbox, state }
     }
 }
