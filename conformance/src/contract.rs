@@ -200,6 +200,7 @@ macro_rules! __contract {
                 "EXP-25" a_refused_batch_claims_nothing
                 "EXP-26" behind_a_claimed_expiry_the_session_is_absent
                 "EXP-27" an_open_before_the_claim_wins
+                "EXP-28" a_session_that_came_back_does_not_expire
             }
             shared {
                 "SHA-01" entries_of_an_ended_member_are_read_with_share_and_state
@@ -274,6 +275,7 @@ macro_rules! __contract {
                 "PAG-11" a_page_is_final_at_least_where_it_began
                 "PAG-12" a_queue_is_followed_while_it_changes
                 "PAG-13" a_walk_over_many_empty_sessions_comes_to_its_end
+                "PAG-14" a_walk_shows_every_will_of_a_session
             }
             limits {
                 "LIM-01" the_declared_limits_are_sane

@@ -108,6 +108,13 @@ pub async fn an_open_before_the_expiry_continues_the_session<F: Factory>(s: Subj
     assert_eq!(id(&back), id(&c));
 }
 
+/// Its clock has stopped.
+pub async fn a_session_that_came_back_does_not_expire<F: Factory>(s: Subject<F>) {
+    offline(&s, "c", SessionExpiry::Secs(10)).await;
+    s.open(OpenSession { now: at(5), expiry: SessionExpiry::Secs(10), ..connect("c") }).await;
+    assert!(s.due(at(1000)).await.is_empty());
+}
+
 /// Administration, or a DISCONNECT that is written late.
 pub async fn an_expiry_that_changes_offline_moves_the_deadline<F: Factory>(s: Subject<F>) {
     let c = offline(&s, "c", SessionExpiry::Secs(10)).await;

@@ -95,6 +95,22 @@ pub async fn a_walk_shows_every_record_once<F: Factory>(s: Subject<F>) {
     }
 }
 
+/// A session that was taken over has one will due and one that waits.
+pub async fn a_walk_shows_every_will_of_a_session<F: Factory>(s: Subject<F>) {
+    for n in 0..5 {
+        let open = opifex_storage::OpenSession { will: Some(will("w", &n.to_string())), ..connect("c") };
+        s.open(open).await;
+    }
+    for items in [1, 2, 3] {
+        let first = scan_page(&s, RecordKind::Will, None, items).await;
+        let mut names: Vec<_> = first.items.iter().map(name).collect();
+        names.extend(rest(&s, RecordKind::Will, first.next, items).await);
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 5, "in pages of {items}");
+    }
+}
+
 /// There is no first page of nothing that goes on for ever.
 pub async fn walks_of_an_empty_store_end<F: Factory>(s: Subject<F>) {
     for kind in KINDS {
