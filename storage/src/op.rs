@@ -14,7 +14,8 @@ use crate::{Message, Seq, SessionExpiry, SessionId, SubscriptionRecord, Target};
 /// item says) they answer `Absent`; only `Settle` still removes what it left in its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Changes how long the author's session outlives its connection. `Done`.
+    /// Changes how long the author's session outlives its connection; one that is offline has its deadline moved,
+    /// counted from when it went. `Done`.
     SetExpiry(SessionExpiry),
     /// The connection of the author's session has closed at the batch's `now`: the clocks of expiry and will delay
     /// start. A will whose delay exceeds the session's expiry is due at the expiry. Clocks that run already run on. `Done`.
