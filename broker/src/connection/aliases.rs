@@ -1,6 +1,6 @@
 //! Topic aliases that the client has set (5.0): an array of topics, as long as the highest alias used.
 
-use opifex_packet::{ReasonCode, TopicName};
+use opifex_packet::{Publish, ReasonCode, TopicName};
 
 use super::Violation;
 
@@ -9,8 +9,26 @@ use super::Violation;
 pub(super) struct IncomingAliases(Vec<Option<TopicName<'static>>>);
 
 impl IncomingAliases {
+    /// The topic of a PUBLISH, which may set an alias or stand for one.
+    pub(super) fn resolve<'t>(
+        &'t mut self,
+        publish: &'t Publish<'_>,
+        maximum: u16,
+    ) -> Result<&'t TopicName<'t>, Violation> {
+        let alias = if publish.properties.is_empty() { None } else { publish.properties.topic_alias() };
+        match (&publish.topic, alias) {
+            (Some(topic), None) => Ok(topic),
+            (Some(topic), Some(alias)) => {
+                self.set(alias, topic, maximum)?;
+                Ok(topic)
+            }
+            (None, Some(alias)) => self.get(alias, maximum),
+            (None, None) => Err(Violation::new(ReasonCode::ProtocolError, "neither topic nor topic alias")),
+        }
+    }
+
     /// Sets an alias.
-    pub(super) fn set(&mut self, alias: u16, topic: &TopicName<'_>, maximum: u16) -> Result<(), Violation> {
+    fn set(&mut self, alias: u16, topic: &TopicName<'_>, maximum: u16) -> Result<(), Violation> {
         let index = Self::index(alias, maximum)?;
         if self.0.len() <= index {
             self.0.resize(index + 1, None);
@@ -23,7 +41,7 @@ impl IncomingAliases {
     }
 
     /// The topic that an alias stands for.
-    pub(super) fn get(&self, alias: u16, maximum: u16) -> Result<&TopicName<'static>, Violation> {
+    fn get(&self, alias: u16, maximum: u16) -> Result<&TopicName<'static>, Violation> {
         let index = Self::index(alias, maximum)?;
         self.0
             .get(index)

@@ -15,24 +15,24 @@ use crate::stats::DropCause;
 impl<P: Persistence> State<P> {
     pub(super) fn publish(&mut self, publish: Publish<'_>, batch: &mut Batch<'_, P>) -> Result<(), End> {
         batch.tally().received += 1;
-        let limits = &batch.shared.limits;
-        let maximum = limits.topic_alias_maximum;
-        let alias = if publish.properties.is_empty() { None } else { publish.properties.topic_alias() };
-        let aliased;
-        let topic = match (&publish.topic, alias) {
-            (Some(topic), None) => topic,
-            (Some(topic), Some(alias)) => {
-                self.aliases.set(alias, topic, maximum).map_err(End::Violation)?;
-                topic
-            }
-            (None, Some(alias)) => {
-                aliased = self.aliases.get(alias, maximum).map_err(End::Violation)?.clone();
-                &aliased
-            }
-            (None, None) => {
-                return Err(violation(ReasonCode::ProtocolError, "neither topic nor topic alias"));
-            }
+        // Taken out for the time being, so that a topic can be borrowed from them.
+        let mut aliases = std::mem::take(&mut self.aliases);
+        let maximum = batch.shared.limits.topic_alias_maximum;
+        let routed = match aliases.resolve(&publish, maximum) {
+            Ok(topic) => self.publish_to(topic, &publish, batch),
+            Err(violation) => Err(End::Violation(violation)),
         };
+        self.aliases = aliases;
+        routed
+    }
+
+    fn publish_to(
+        &mut self,
+        topic: &TopicName<'_>,
+        publish: &Publish<'_>,
+        batch: &mut Batch<'_, P>,
+    ) -> Result<(), End> {
+        let limits = &batch.shared.limits;
         let qos = publish.qos();
         // [MQTT-3.2.2-11] of 5.0
         if qos > limits.max_qos {
@@ -67,10 +67,10 @@ impl<P: Persistence> State<P> {
             }
             Verdict::Direct => {
                 let reason = self.routed_reason(batch);
-                batch.push(topic, &publish);
+                batch.push(topic, publish);
                 self.acknowledge_publish(publish.delivery, reason, None, batch);
             }
-            Verdict::Stored => self.publish_stored(topic, &publish, batch),
+            Verdict::Stored => self.publish_stored(topic, publish, batch),
         }
         Ok(())
     }
