@@ -26,6 +26,10 @@ pub(crate) struct Anatomy<'a> {
     /// One a filter of SUBSCRIBE.
     pub(crate) options: Vec<u8>,
     pub(crate) properties: Vec<Field<'a>>,
+    /// What of a property block is no property any more: unknown, or cut off by the block's end.
+    pub(crate) block_rest: &'a [u8],
+    /// By how many bytes a property length goes over the end of the packet.
+    pub(crate) block_overhang: usize,
     pub(crate) payload: Option<&'a [u8]>,
     /// What stands where the packet should have ended, or where a field does not fit any more.
     pub(crate) rest: &'a [u8],
@@ -173,34 +177,41 @@ impl<'a> Anatomy<'a> {
             return Some(());
         }
         let len = self.varint(rest)?;
-        let mut block = take(rest, len)?;
-        while !block.is_empty() {
-            let id = take(&mut block, 1)?[0];
-            let value = match id {
-                0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28..=0x2a => take(&mut block, 1)?,
-                0x13 | 0x21..=0x23 => take(&mut block, 2)?,
-                0x02 | 0x11 | 0x18 | 0x27 => take(&mut block, 4)?,
-                0x0b => {
-                    let from = block;
-                    self.varint(&mut block)?;
-                    &from[..from.len() - block.len()]
-                }
-                0x09 | 0x16 => binary(&mut block)?,
-                0x03 | 0x08 | 0x12 | 0x15 | 0x1a | 0x1c | 0x1f => {
-                    let text = binary(&mut block)?;
-                    self.texts.push((Text::Property, text));
-                    text
-                }
-                0x26 => {
-                    let (name, value) = (binary(&mut block)?, binary(&mut block)?);
-                    self.texts.extend([(Text::Property, name), (Text::Property, value)]);
-                    value
-                }
-                _ => return None,
-            };
+        self.block_overhang = len.saturating_sub(rest.len());
+        let mut block = if self.block_overhang == 0 { take(rest, len)? } else { *rest };
+        while let Some((&id, mut behind)) = block.split_first() {
+            self.block_rest = block;
+            let value = self.property_value(id, &mut behind)?;
             self.properties.push(Field { of_will, id, value });
+            block = behind;
         }
-        Some(())
+        self.block_rest = &[];
+        (self.block_overhang == 0).then_some(())
+    }
+
+    fn property_value(&mut self, id: u8, rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+        match id {
+            0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28..=0x2a => take(rest, 1),
+            0x13 | 0x21..=0x23 => take(rest, 2),
+            0x02 | 0x11 | 0x18 | 0x27 => take(rest, 4),
+            0x0b => {
+                let from = *rest;
+                self.varint(rest)?;
+                Some(&from[..from.len() - rest.len()])
+            }
+            0x09 | 0x16 => binary(rest),
+            0x03 | 0x08 | 0x12 | 0x15 | 0x1a | 0x1c | 0x1f => {
+                let text = binary(rest)?;
+                self.texts.push((Text::Property, text));
+                Some(text)
+            }
+            0x26 => {
+                let (name, value) = (binary(rest)?, binary(rest)?);
+                self.texts.extend([(Text::Property, name), (Text::Property, value)]);
+                Some(value)
+            }
+            _ => None,
+        }
     }
 
     fn varint(&mut self, rest: &mut &'a [u8]) -> Option<usize> {

@@ -5,7 +5,9 @@
 mod acks;
 mod connecting;
 mod framing;
+mod properties;
 mod publishing;
+mod repeating;
 mod subscribing;
 
 use opifex_packet::{Role, Version};
@@ -45,7 +47,17 @@ pub(crate) struct Example(pub(crate) Version, pub(crate) Role, pub(crate) &'stat
 impl Exception {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = &'static Exception> {
-        [framing::ALL, connecting::ALL, publishing::ALL, acks::ALL, subscribing::ALL].into_iter().flatten()
+        [
+            framing::ALL,
+            properties::ALL,
+            repeating::ALL,
+            connecting::ALL,
+            publishing::ALL,
+            acks::ALL,
+            subscribing::ALL,
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Whether this is the difference between the two answers to `input`.
@@ -74,6 +86,6 @@ mod prelude {
 
     pub(super) use super::{Example, Exception, Right};
     pub(super) use crate::anatomy::Text;
-    pub(super) use crate::peers::Peer::{MqttProto, MqttProtocolCore};
+    pub(super) use crate::peers::Peer::{MqttProto, MqttProtocolCore, RumqttcNext};
     pub(super) use crate::verdict::Difference::{Meaning, PeerAccepts, PeerRefuses, PeerWaits, WeWait};
 }

@@ -5,7 +5,7 @@ use super::prelude::*;
 pub(super) const ALL: &[Exception] = &[
     Exception {
         name: "takes a reason code of the other side",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-3.4.2-1", "MQTT-3.5.2-1", "MQTT-3.14.2-1", "MQTT-3.15.2-1"],
         right: Right::Both,
@@ -47,7 +47,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes a session expiry interval in a server's DISCONNECT",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-3.14.2-2"],
         right: Right::Both,
@@ -69,7 +69,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes an AUTH without a method",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT5 3.15.2.2.2"],
         right: Right::Opifex,
@@ -79,5 +79,25 @@ pub(super) const ALL: &[Exception] = &[
             Example(V5_0, Server, b"\xf0\x02\x18\0"),
             Example(V5_0, Client, b"\xf0\x06\0\x04\x1f\0\x01r"),
         ],
+    },
+    Exception {
+        name: "refuses an AUTH without contents",
+        peers: &[RumqttcNext],
+        differences: &[PeerRefuses],
+        statements: &["MQTT5 3.15.2.1"],
+        right: Right::Opifex,
+        why: "a success without properties may leave out both",
+        applies: |it, _| it.packet_type == 15 && it.remaining_len == 0,
+        examples: &[Example(V5_0, Client, b"\xf0\0")],
+    },
+    Exception {
+        name: "refuses a DISCONNECT of a reason code alone",
+        peers: &[RumqttcNext],
+        differences: &[PeerRefuses],
+        statements: &["MQTT5 3.14.2.2.1"],
+        right: Right::Opifex,
+        why: "with a remaining length below 2 there are no properties; the peer wants their length",
+        applies: |it, input| input.version.is_v5() && it.packet_type == 14 && it.remaining_len == 1,
+        examples: &[Example(V5_0, Server, b"\xe0\x01\x04"), Example(V5_0, Client, b"\xe0\x01\x8b")],
     },
 ];

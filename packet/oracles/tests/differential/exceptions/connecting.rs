@@ -5,7 +5,7 @@ use super::prelude::*;
 pub(super) const ALL: &[Exception] = &[
     Exception {
         name: "knows no 3.1",
-        peers: &[MqttProtocolCore],
+        peers: &[MqttProtocolCore, RumqttcNext],
         differences: &[PeerRefuses],
         statements: &["MQTT31 3.1"],
         right: Right::Both,
@@ -118,7 +118,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes a will topic with wildcards",
-        peers: &[MqttProtocolCore],
+        peers: &[MqttProtocolCore, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-4.7.0-1", "MQTT-4.7.1-1"],
         right: Right::Opifex,
@@ -131,7 +131,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes an empty will topic",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-4.7.3-1"],
         right: Right::Opifex,
@@ -158,7 +158,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes authentication data without a method",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT5 3.1.2.11.10"],
         right: Right::Opifex,
@@ -170,7 +170,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes limits of 0",
-        peers: &[MqttProto],
+        peers: &[MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT5 3.1.2.11.3", "MQTT5 3.1.2.11.4", "MQTT5 3.2.2.3.3", "MQTT5 3.2.2.3.6"],
         right: Right::Opifex,
@@ -207,7 +207,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes a session in a refusal",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-3.2.2-4", "MQTT-3.2.2-6"],
         right: Right::Opifex,

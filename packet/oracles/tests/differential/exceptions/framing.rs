@@ -5,7 +5,7 @@ use super::prelude::*;
 pub(super) const ALL: &[Exception] = &[
     Exception {
         name: "waits for the body of a packet that its first bytes rule out",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerWaits],
         statements: &[
             "MQTT311 2.2.1",
@@ -41,7 +41,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "does not know which side reads",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT311 2.2.1", "MQTT5 2.1.2"],
         right: Right::Both,
@@ -107,7 +107,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes variable byte integers of any length",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-1.5.5-1"],
         right: Right::Opifex,
@@ -169,6 +169,36 @@ pub(super) const ALL: &[Exception] = &[
             Example(V3_1_1, Server, b"\x30\x03\0\x01\0"),
             Example(V3_1_1, Server, b"\x82\x06\0\x01\0\x01\0\0"),
             Example(V5_0, Server, b"\x82\x07\0\x01\0\0\x01\0\0"),
+        ],
+    },
+    Exception {
+        name: "does not look behind the last field",
+        peers: &[RumqttcNext],
+        differences: &[PeerAccepts],
+        statements: &["MQTT311 2.2.3", "MQTT5 2.1.4"],
+        right: Right::Opifex,
+        why: "the remaining length is the length of the packet's fields",
+        applies: |it, input| {
+            !it.is_torn
+                && !it.rest.is_empty()
+                && match it.packet_type {
+                    12..=14 => true,
+                    2 | 4..=7 | 15 => input.version.is_v5(),
+                    _ => false,
+                }
+        },
+        examples: &[
+            Example(V3_1_1, Server, b"\xc0\x01\0"),
+            Example(V3_1_1, Client, b"\xd0\x01\0"),
+            Example(V3_1_1, Server, b"\xe0\x01\0"),
+            Example(V5_0, Client, b"\x20\x04\0\0\0\0"),
+            Example(V5_0, Server, b"\x40\x05\0\x01\0\0\0"),
+            Example(V5_0, Server, b"\x50\x05\0\x01\0\0\0"),
+            Example(V5_0, Server, b"\x62\x05\0\x01\0\0\0"),
+            Example(V5_0, Server, b"\x70\x05\0\x01\0\0\0"),
+            Example(V5_0, Server, b"\xc0\x01\0"),
+            Example(V5_0, Server, b"\xe0\x03\0\0\0"),
+            Example(V5_0, Client, b"\xf0\x03\0\0\0"),
         ],
     },
 ];

@@ -36,7 +36,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes an empty topic",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-4.7.3-1"],
         right: Right::Opifex,
@@ -52,7 +52,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes an empty topic without an alias",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT5 3.3.2.1"],
         right: Right::Opifex,
@@ -72,7 +72,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes the subscription identifier 0",
-        peers: &[MqttProto],
+        peers: &[MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT5 3.3.2.3.8", "MQTT5 3.8.2.1.2"],
         right: Right::Opifex,
@@ -85,7 +85,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes a subscription identifier from a client",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-3.3.4-6"],
         right: Right::Both,
@@ -107,7 +107,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes a response topic with wildcards",
-        peers: &[MqttProtocolCore],
+        peers: &[MqttProtocolCore, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-3.3.2-14"],
         right: Right::Opifex,

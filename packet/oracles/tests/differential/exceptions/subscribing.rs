@@ -1,11 +1,12 @@
 //! SUBSCRIBE, UNSUBSCRIBE and their answers.
 
+use super::connecting::has_wildcard;
 use super::prelude::*;
 
 pub(super) const ALL: &[Exception] = &[
     Exception {
         name: "takes wildcards anywhere in a filter",
-        peers: &[MqttProtocolCore],
+        peers: &[MqttProtocolCore, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-4.7.1-1", "MQTT-4.7.1-2", "MQTT-4.7.1-3"],
         right: Right::Opifex,
@@ -38,7 +39,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes an empty filter",
-        peers: &[MqttProtocolCore],
+        peers: &[MqttProtocolCore, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-4.7.3-1"],
         right: Right::Opifex,
@@ -51,7 +52,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes a shared subscription without a filter",
-        peers: &[MqttProtocolCore],
+        peers: &[MqttProtocolCore, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-4.8.2-2"],
         right: Right::Opifex,
@@ -79,7 +80,7 @@ pub(super) const ALL: &[Exception] = &[
     },
     Exception {
         name: "takes no local on a shared subscription",
-        peers: &[MqttProtocolCore, MqttProto],
+        peers: &[MqttProtocolCore, MqttProto, RumqttcNext],
         differences: &[PeerAccepts],
         statements: &["MQTT-3.8.3-4"],
         right: Right::Opifex,
@@ -126,6 +127,38 @@ pub(super) const ALL: &[Exception] = &[
         why: "0x80 came with 3.1.1",
         applies: |it, _| it.level == 3 && it.packet_type == 9 && it.reasons.contains(&0x80),
         examples: &[Example(V3_1, Client, b"\x90\x03\0\x01\x80")],
+    },
+    Exception {
+        name: "does not look at share names",
+        peers: &[RumqttcNext],
+        differences: &[PeerAccepts],
+        statements: &["MQTT-4.8.2-1", "MQTT-4.8.2-2"],
+        right: Right::Opifex,
+        why: "a share name is at least one character, none of them a wildcard, and a filter follows it",
+        applies: |it, _| {
+            it.level == 5
+                && it.texts(Text::Filter).filter_map(|filter| filter.strip_prefix(b"$share/")).any(|rest| {
+                    match rest.iter().position(|&byte| byte == b'/') {
+                        Some(end) => end == 0 || has_wildcard(&rest[..end]),
+                        None => true,
+                    }
+                })
+        },
+        examples: &[
+            Example(V5_0, Server, b"\x82\x0f\0\x01\0\0\x09$share//a\0"),
+            Example(V5_0, Server, b"\xa2\x0f\0\x01\0\0\x0a$share/+/a"),
+            Example(V5_0, Server, b"\x82\x0e\0\x01\0\0\x08$share/g\0"),
+        ],
+    },
+    Exception {
+        name: "takes an UNSUBSCRIBE without a filter",
+        peers: &[RumqttcNext],
+        differences: &[PeerAccepts],
+        statements: &["MQTT-3.10.3-2"],
+        right: Right::Opifex,
+        why: "its payload has at least one topic filter; the peer asks that of SUBSCRIBE",
+        applies: |it, _| it.packet_type == 10 && it.texts.iter().all(|(kind, _)| *kind != Text::Filter),
+        examples: &[Example(V3_1_1, Server, b"\xa2\x02\0\x01"), Example(V5_0, Server, b"\xa2\x03\0\x01\0")],
     },
 ];
 
