@@ -43,7 +43,7 @@ class Peer {
     })
     this.client.on('error', () => {})
     this.client.on('message', (topic, payload, packet) => {
-      const message = { topic, payload, text: payload.toString(), ...packet }
+      const message = { ...packet, topic, payload, text: payload.toString() }
       const waiting = this.waiting.shift()
       if (waiting) waiting(message)
       else this.received.push(message)

@@ -40,3 +40,8 @@ pub use static_users::{
     PasswordHash, Rules, StaticUsers, StaticUsersBuilder, StaticUsersError, hash_password,
 };
 pub use stats::{DropCause, Stats};
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -172,6 +172,16 @@ fn the_printed_configuration_is_a_configuration_file() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_a_configuration_file() {
+    let readme = include_str!("../../../README.md");
+    let example = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let printed = printed("readme.toml", example, &[]);
+    for line in ["max_packet_size = 1048576", "name = \"sensor\"", "subscribe = [\"sensors/#\"]"] {
+        assert!(printed.contains(line), "{printed}");
+    }
+}
+
+#[test]
 fn a_listener_that_is_open_to_the_network_without_users_is_warned_of() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
     let program = Program::start(command.args(["serve", "--listen", "0.0.0.0:0"]), 1);
