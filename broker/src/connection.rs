@@ -49,6 +49,9 @@ use workbench::Batch;
 /// After so many reads in one poll others get their turn.
 const READS_PER_POLL: usize = 4;
 
+/// Acknowledgements that may wait before reading stops.
+const WAITING_ACKS: usize = 16 * 1_024;
+
 /// A connection after its CONNECT was accepted.
 pub(crate) struct Connection<P: Persistence, R> {
     reader: R,
@@ -206,9 +209,10 @@ impl<P: Persistence> State<P> {
         None
     }
 
-    /// Whether more may be read: not while the store holds us up, nor while the client does not take our answers.
+    /// Whether more may be read: not while the store holds us up, nor while the client does not take our answers, be
+    /// they in the outlet or behind a replay that waits for it.
     fn may_read(&self) -> bool {
-        !self.work.is_full() && !self.work.outlet_full
+        !self.work.is_full() && !self.work.outlet_full && self.acks.len() < WAITING_ACKS
     }
 
     /// Reading waits. While the store is the reason, keep-alive does not run; a client that does not take our answers

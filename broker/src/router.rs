@@ -82,16 +82,20 @@ impl Match {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: Match) {
-        self.qos = self.qos.max(other.qos);
-        self.retain_as_published |= other.retain_as_published;
-        if let Some(more) = other.ids {
-            let mut ids = self.ids.take().map(Vec::from).unwrap_or_default();
-            ids.extend_from_slice(&more);
-            ids.sort_unstable();
-            ids.dedup();
-            self.ids = Some(ids.into_boxed_slice());
+    /// Takes in the session's other matches. All at once: a session may have as many as it has subscriptions.
+    pub(crate) fn merge(&mut self, others: &[Match]) {
+        if others.is_empty() {
+            return;
         }
+        let mut ids = self.ids.take().map(Vec::from).unwrap_or_default();
+        for other in others {
+            self.qos = self.qos.max(other.qos);
+            self.retain_as_published |= other.retain_as_published;
+            ids.extend(other.ids.iter().flatten());
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        self.ids = (!ids.is_empty()).then(|| ids.into_boxed_slice());
     }
 
     /// The QoS at which a message of `published` goes there ([MQTT-3.8.4-8] of 5.0).
@@ -218,14 +222,20 @@ fn merge_overlapping(matches: &mut Vec<Match>) {
     if !matches.is_sorted_by_key(address) {
         matches.sort_unstable_by_key(address);
     }
-    matches.dedup_by(|later, kept| {
-        let same = Arc::ptr_eq(&later.session, &kept.session);
-        if same {
-            let other = later.clone();
-            kept.merge(other);
-        }
-        same
-    });
+    let same = |a: &Match, b: &Match| Arc::ptr_eq(&a.session, &b.session);
+    if !matches.windows(2).any(|pair| same(&pair[0], &pair[1])) {
+        return;
+    }
+    let merged: Vec<Match> = matches
+        .chunk_by(same)
+        .map(|overlapping| {
+            let mut kept = overlapping[0].clone();
+            kept.merge(&overlapping[1..]);
+            kept
+        })
+        .collect();
+    matches.clear();
+    matches.extend(merged);
 }
 
 /// Chooses the member of a shared subscription that gets the next message: connected before offline, for QoS 1 and 2

@@ -2,6 +2,7 @@
 //! QoS > 0, into the outbox for the rest. Replay may double a concurrent message; it never omits one and never brings
 //! an older value after a newer.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -25,9 +26,13 @@ const PAGE_ITEMS: usize = 256;
 /// What a packet is larger than its message by, at most: headers, properties of this delivery.
 const OVERHEAD_BYTES: usize = 64;
 
-/// The retained messages of some subscriptions are to be sent.
+/// Filters that are looked up together: each message is held against all of them.
+const FILTERS_AT_ONCE: usize = 64;
+
+/// The retained messages of some subscriptions are to be sent. A filter that was subscribed to twice stands once.
+#[derive(Default)]
 pub(super) struct Replay {
-    filters: Vec<(TopicFilter<'static>, Grant)>,
+    filters: BTreeMap<TopicFilter<'static>, Grant>,
 }
 
 /// One retained message for this session.
@@ -37,8 +42,17 @@ struct Item {
 }
 
 impl Replay {
-    pub(super) fn new(filters: Vec<(TopicFilter<'static>, Grant)>) -> Replay {
-        Replay { filters }
+    pub(super) fn add(&mut self, filter: TopicFilter<'static>, grant: Grant) {
+        self.filters.insert(filter, grant);
+    }
+
+    pub(super) fn append(&mut self, mut later: Replay) {
+        self.filters.append(&mut later.filters);
+    }
+
+    /// Filters.
+    pub(super) fn len(&self) -> usize {
+        self.filters.len()
     }
 
     /// Sends them all. Durable when it returns, as far as they go into the store.
@@ -48,27 +62,50 @@ impl Replay {
         session: Arc<Session>,
         author: Author,
     ) -> Result<()> {
-        let filters: Vec<TopicFilter<'_>> = self.filters.iter().map(|(filter, _)| filter.borrow()).collect();
-        let mut cursor: Option<Cursor> = None;
+        let filters: Vec<(TopicFilter<'static>, Grant)> = self.filters.into_iter().collect();
         let mut last: Option<Receipt> = None;
-        loop {
-            session.outbox.lock().read_replay_page();
-            let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
-            let Some(receipt) = self.take_page(&page, &shared, &session, &author).await? else {
-                // Something changed meanwhile: the page is read again.
-                continue;
-            };
-            last = receipt.or(last);
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
+        for filters in filters.chunks(FILTERS_AT_ONCE) {
+            last = Together { filters }.run(&shared, &session, &author).await?.or(last);
         }
         session.outbox.lock().end_replay();
         if let Some(receipt) = last {
             receipt.durable().await?;
         }
         Ok(())
+    }
+}
+
+/// Filters that are looked up together.
+struct Together<'a> {
+    filters: &'a [(TopicFilter<'static>, Grant)],
+}
+
+impl Together<'_> {
+    /// Sends what they match; answers the last receipt.
+    async fn run<P: Persistence>(
+        &self,
+        shared: &Arc<Shared<P>>,
+        session: &Arc<Session>,
+        author: &Author,
+    ) -> Result<Option<Receipt>> {
+        let filters: Vec<TopicFilter<'_>> = self.filters.iter().map(|(filter, _)| filter.borrow()).collect();
+        let mut cursor: Option<Cursor> = None;
+        let mut last: Option<Receipt> = None;
+        loop {
+            session.outbox.lock().read_replay_page();
+            let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
+            let Some(receipt) = self.take_page(&page, shared, session, author).await? else {
+                // Something changed meanwhile: the page is read again.
+                continue;
+            };
+            last = receipt.or(last);
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(last);
+            }
+            // A store in memory never waits: others get their turn.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Takes one page. `None`: it has to be read again.
@@ -139,9 +176,8 @@ impl Replay {
         let mut matching = self.filters.iter().filter(|(filter, _)| filter_matches(filter.as_str(), topic));
         let (_, first) = matching.next()?;
         let mut found = Match::new(session, first, None);
-        for (_, grant) in matching {
-            found.merge(Match::new(session, grant, None));
-        }
+        let others: Vec<Match> = matching.map(|(_, grant)| Match::new(session, grant, None)).collect();
+        found.merge(&others);
         // A retained message always carries the flag when it is sent for a new subscription ([MQTT-3.3.1-8]).
         found.retain_as_published = true;
         Some(Item { retained: retained.clone(), found })

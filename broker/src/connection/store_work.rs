@@ -21,7 +21,8 @@ use crate::submission::{Group, Submitted, submit};
 const GROUPS_PER_READ: usize = 1_024;
 /// Submissions that may wait for their durability before reading stops.
 const WAITING_SUBMISSIONS: usize = 64;
-/// Jobs that may wait before reading stops.
+/// Jobs that may wait. Beyond them replays become one: to stop reading would keep the acknowledgements from being read
+/// that a replay may wait for.
 const WAITING_JOBS: usize = 256;
 /// Entries a page of the queue.
 const PAGE_ITEMS: usize = 128;
@@ -41,6 +42,8 @@ pub(super) struct StoreWork {
     page: Option<BoxFuture<Result<QueuePage>>>,
     jobs: VecDeque<Job>,
     job: Option<BoxFuture<JobDone>>,
+    /// The replays that wait have more filters than the session may have.
+    replays_full: bool,
     jobs_made: u64,
     pub(super) jobs_done: u64,
     /// The client does not take our answers.
@@ -88,6 +91,19 @@ impl StoreWork {
         self.jobs_made
     }
 
+    /// Adds a replay; answers the number of the job that it is part of.
+    pub(super) fn push_replay(&mut self, replay: Replay, max_subscriptions: usize) -> u64 {
+        if self.jobs.len() >= WAITING_JOBS
+            && let Some(Job::Replay(waiting)) = self.jobs.back_mut()
+        {
+            waiting.append(replay);
+            // More than it has subscriptions: it subscribes and unsubscribes in a circle.
+            self.replays_full = waiting.len() > max_subscriptions;
+            return self.jobs_made;
+        }
+        self.push_job(Job::Replay(replay))
+    }
+
     /// Whether nothing is collected or being submitted.
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.submitting.is_none()
@@ -95,12 +111,12 @@ impl StoreWork {
 
     /// Whether reading has to wait for the store.
     pub(super) fn is_full(&self) -> bool {
-        !self.is_empty() || self.waiting.len() >= WAITING_SUBMISSIONS || self.jobs.len() >= WAITING_JOBS
+        !self.is_empty() || self.waiting.len() >= WAITING_SUBMISSIONS || self.replays_full
     }
 
     /// Whether a read that is being taken apart has to stop here.
     pub(super) fn must_stop_reading(&mut self) -> bool {
-        let stop = self.groups.len() >= GROUPS_PER_READ || self.jobs.len() >= WAITING_JOBS;
+        let stop = self.groups.len() >= GROUPS_PER_READ || self.replays_full;
         self.resumed |= stop;
         stop
     }
@@ -274,7 +290,9 @@ impl<P: Persistence> State<P> {
             if !self.work.is_empty() {
                 return Ok(false);
             }
-            let job: BoxFuture<JobDone> = match self.work.jobs.pop_front() {
+            let next = self.work.jobs.pop_front();
+            self.work.replays_full &= !self.work.jobs.is_empty();
+            let job: BoxFuture<JobDone> = match next {
                 None => return Ok(false),
                 Some(Job::Replay(replay)) => {
                     let run = replay.run(self.shared.clone(), self.session.clone(), self.author());
@@ -288,7 +306,9 @@ impl<P: Persistence> State<P> {
         }
         let Some(job) = &mut self.work.job else { return Ok(false) };
         let Poll::Ready(done) = job.as_mut().poll(cx) else {
-            self.flush_own();
+            if self.flush_own() {
+                cx.waker().wake_by_ref();
+            }
             return Ok(false);
         };
         self.work.job = None;
@@ -301,9 +321,13 @@ impl<P: Persistence> State<P> {
         Ok(true)
     }
 
-    /// What a job that goes on has appended leaves now.
-    fn flush_own(&self) {
-        self.session.outbox.lock().flush();
+    /// What a job that goes on has appended leaves now. Answers whether that made room: the job may wait for it, and a
+    /// transport that takes everything wakes nobody.
+    fn flush_own(&self) -> bool {
+        let mut outbox = self.session.outbox.lock();
+        let before = outbox.outlet_bytes();
+        outbox.flush();
+        outbox.outlet_bytes() < before
     }
 
     /// Since when this connection waits for the store: the sweep closes it when that takes too long.

@@ -7,7 +7,6 @@ use opifex_storage::{Op, Persistence, SubscriptionRecord};
 
 use super::acks::{Ack, AckPacket};
 use super::replay::Replay;
-use super::store_work::Job;
 use super::workbench::Batch;
 use super::{End, State};
 use crate::access::Action;
@@ -26,7 +25,7 @@ impl<P: Persistence> State<P> {
         let identifier = subscribe.properties.subscription_identifier().unwrap_or(0);
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut ops = Vec::new();
-        let mut replayed = Vec::new();
+        let mut replay = Replay::default();
         for subscription in subscribe.subscriptions {
             let grant = match self.grant(&subscription, identifier) {
                 Ok(grant) => grant,
@@ -54,7 +53,7 @@ impl<P: Persistence> State<P> {
                 }));
             }
             if wanted && filter.shared().is_none() && self.shared.limits.retain_available {
-                replayed.push((filter, grant));
+                replay.add(filter, grant);
             }
         }
         // [MQTT-3.8.4-6]: one answer with a code for each.
@@ -62,7 +61,8 @@ impl<P: Persistence> State<P> {
         let suback = AckPacket::Other(Box::new(Packet::from(suback)));
         let ticket = (!ops.is_empty()).then(|| self.work.push(Group::of_ops(ops)));
         let durable = self.author.is_some();
-        let job = (!replayed.is_empty()).then(|| self.work.push_job(Job::Replay(Replay::new(replayed))));
+        let job = (replay.len() > 0)
+            .then(|| self.work.push_replay(replay, self.shared.limits.max_subscriptions_per_session));
         match job.filter(|_| durable) {
             // The messages that it brings at QoS > 0 are on record before SUBACK.
             Some(job) => self.hold_ack_for_job(Ack { packet: suback, ticket }, Some(job)),

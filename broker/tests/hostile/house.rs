@@ -9,11 +9,11 @@ use opifex_packet::raw::RawPacket;
 use opifex_packet::{QoS, ReasonCode, Version};
 use opifex_storage_memory::MemoryStore;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::peer::{Peer, publish};
+use crate::peer::{Peer, SOCKET_BUFFER_BYTES, publish};
 
 /// Nothing here takes that long on a machine that is not broken: what is awaited longer never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +40,7 @@ impl House {
 
     pub(crate) async fn with(settings: impl FnOnce(Builder<MemoryStore>) -> Builder<MemoryStore>) -> House {
         let broker = settings(Broker::builder(MemoryStore::new())).start().await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
         let accepting = tokio::spawn(accept(listener, broker.clone(), connections.clone()));
@@ -131,6 +131,14 @@ impl House {
             ended.expect("a connection's task panicked");
         }
     }
+}
+
+fn listen() -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES).unwrap();
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket.listen(1024).unwrap()
 }
 
 async fn accept(listener: TcpListener, broker: Broker<MemoryStore>, connections: Arc<Mutex<JoinSet<()>>>) {

@@ -10,8 +10,11 @@ mod peer;
 
 mod acks;
 mod connect;
+mod flood;
 mod framing;
+mod mutation;
 mod properties;
 mod publish;
 mod sequence;
+mod slow;
 mod subscribe;

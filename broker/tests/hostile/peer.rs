@@ -1,7 +1,9 @@
 //! One client's end of a TCP connection: sends any bytes, reads packets, and knows how a connection may end.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use opifex_packet::raw::RawPacket;
 use opifex_packet::{
     Connack, Connect, DecodeOptions, Decoded, Delivery, Packet, PacketId, Property, Puback, Pubcomp, Publish,
@@ -9,7 +11,7 @@ use opifex_packet::{
     Version, decode,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::house::PATIENCE;
@@ -18,18 +20,26 @@ pub(crate) const ALL: [Version; 3] = Version::ALL;
 pub(crate) const V3: [Version; 2] = [Version::V3_1, Version::V3_1_1];
 pub(crate) const V5: [Version; 1] = [Version::V5_0];
 
+/// Small: a client that does not read is noticed early.
+pub(crate) const SOCKET_BUFFER_BYTES: u32 = 128 * 1024;
+
+/// A broker that takes nothing for so long has stopped reading.
+const STALL: Duration = Duration::from_millis(400);
+
 /// See the module's documentation.
 pub(crate) struct Peer {
     stream: TcpStream,
     version: Version,
-    received: Vec<u8>,
+    received: BytesMut,
 }
 
 impl Peer {
     pub(crate) async fn open(address: SocketAddr, version: Version) -> Peer {
-        let stream = TcpStream::connect(address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES).unwrap();
+        let stream = socket.connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Peer { stream, version, received: Vec::new() }
+        Peer { stream, version, received: BytesMut::new() }
     }
 
     pub(crate) async fn connected(address: SocketAddr, version: Version, client_id: &str) -> Peer {
@@ -58,6 +68,47 @@ impl Peer {
         let _ = sent.expect("the broker takes nothing and does not close");
     }
 
+    /// Sends bytes; answers whether the connection still takes any.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// Sends bytes while taking whatever comes meanwhile.
+    pub(crate) async fn send_while_reading(&mut self, bytes: &[u8]) {
+        let (mut reader, mut writer) = self.stream.split();
+        let received = &mut self.received;
+        let mut sending = std::pin::pin!(writer.write_all(bytes));
+        loop {
+            tokio::select! {
+                sent = &mut sending => return sent.expect("the broker closed in the middle of a flood"),
+                read = reader.read_buf(received) => assert!(read.is_ok_and(|len| len > 0), "the broker closed"),
+            }
+        }
+    }
+
+    /// Sends this packet over and over without reading, until the broker takes no more or `most` bytes went. Answers
+    /// how many whole packets were sent; the last one is completed when the broker goes on.
+    pub(crate) async fn flood_unread(&mut self, packet: &[u8], most: usize) -> (usize, Vec<u8>) {
+        let chunk = packet.repeat((32 * 1024 / packet.len()).max(1));
+        let mut sent = 0;
+        while sent < most {
+            match self.stream.try_write(&chunk[sent % packet.len()..]) {
+                Ok(len) => sent += len,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if timeout(STALL, self.stream.writable()).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) => panic!("the broker closed: {error}"),
+            }
+        }
+        let rest = match sent % packet.len() {
+            0 => Vec::new(),
+            begun => packet[begun..].to_vec(),
+        };
+        (sent.div_ceil(packet.len()), rest)
+    }
+
     /// One byte after the other, each in a segment of its own.
     pub(crate) async fn send_byte_by_byte(&mut self, bytes: &[u8]) {
         for byte in bytes {
@@ -79,7 +130,7 @@ impl Peer {
             let decoded = decode(&self.received, &options).expect("the broker sends well-formed packets");
             if let Decoded::Packet { packet, len } = decoded {
                 let packet = packet.into_owned();
-                self.received.drain(..len);
+                self.received.advance(len);
                 return Some(packet);
             }
             let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
