@@ -70,17 +70,20 @@ impl Outbox {
         self.link.is_some()
     }
 
-    /// Whether one more QoS 1 or 2 message may be sent now.
+    /// Whether one more QoS 1 or 2 message may be sent now. What can wait fills half of the outbox: a full one stops the
+    /// reading of the client's acknowledgements, and a long queue would keep it full.
     fn has_room(&self, limits: &Limits) -> bool {
+        let assigned = self.durable.as_ref().map_or(0, |durable| durable.assigned_bytes());
         self.link.as_ref().is_some_and(|link| {
-            link.outstanding < link.window && link.outlet.queued_bytes() < limits.max_outbox_bytes
+            link.outstanding < link.window
+                && link.outlet.queued_bytes() + assigned < limits.max_outbox_bytes / 2
         })
     }
 
     /// Whether something that waits could be sent: its owner is to be woken.
     pub(crate) fn wants_owner(&self, limits: &Limits) -> bool {
         (!self.queue.is_empty() && self.has_room(limits))
-            || self.durable.as_ref().is_some_and(|durable| durable.has_owner_work())
+            || self.durable.as_ref().is_some_and(|durable| durable.has_owner_work(self.queue.len()))
     }
 
     /// Bytes that wait for the transport.

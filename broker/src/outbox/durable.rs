@@ -40,6 +40,8 @@ pub(crate) struct DurableQueue {
     unreserved: bool,
     ops: Vec<Op>,
     assigning: Vec<Pending>,
+    /// Bytes of messages that leave when their packet ids are durable.
+    assigned_bytes: usize,
     releasing: Vec<PacketId>,
 }
 
@@ -74,8 +76,19 @@ impl DurableQueue {
     pub(crate) fn assign(&mut self, pending: Pending) {
         if let Some(packet_id) = pending.packet_id {
             self.ops.push(Op::Assign { seq: pending.seq, packet_id });
+            self.assigned_bytes += pending.size_bytes();
             self.assigning.push(pending);
         }
+    }
+
+    /// An assigned message has left.
+    pub(crate) fn assigned_left(&mut self, pending: &Pending) {
+        self.assigned_bytes = self.assigned_bytes.saturating_sub(pending.size_bytes());
+    }
+
+    /// Bytes of messages that leave when their packet ids are durable.
+    pub(crate) fn assigned_bytes(&self) -> usize {
+        self.assigned_bytes
     }
 
     pub(crate) fn release(&mut self, seq: Seq, id: PacketId) {
@@ -87,8 +100,8 @@ impl DurableQueue {
         self.releasing.contains(&id)
     }
 
-    pub(crate) fn has_owner_work(&self) -> bool {
-        !self.ops.is_empty() || (self.behind && !self.reading)
+    pub(crate) fn has_owner_work(&self, waiting: usize) -> bool {
+        !self.ops.is_empty() || (self.behind && !self.reading && waiting < READ_BELOW)
     }
 
     /// The connection is gone: what was not sent is in the store; what was keeps its id.
@@ -107,6 +120,7 @@ impl DurableQueue {
             .collect();
         self.early = BTreeMap::new();
         self.releasing = Vec::new();
+        self.assigned_bytes = 0;
         self.next = Seq::ZERO.next();
         self.behind = true;
         self.reading = false;

@@ -65,6 +65,9 @@ impl Outbox {
             let (Some(message), Some(packet_id)) = (&pending.message, pending.packet_id) else { continue };
             append_publish(link, message, &pending, packet_id, step.now);
             step.tally.delivered += 1;
+            if let Some(durable) = &mut self.durable {
+                durable.assigned_left(&pending);
+            }
         }
     }
 

@@ -184,6 +184,41 @@ impl Peer {
         }
     }
 
+    /// The next PUBLISH, acknowledged by its first acknowledgement; PUBRELs before it are answered.
+    pub(crate) async fn receive_acknowledged_later(&mut self) -> Publish<'static> {
+        loop {
+            match self.receive().await {
+                Packet::Publish(publish) => {
+                    self.acknowledge(&publish).await;
+                    return publish;
+                }
+                Packet::Pubrel(pubrel) => self.send(Pubcomp::new(pubrel.packet_id)).await,
+                other => panic!("expected PUBLISH, got {other:?}"),
+            }
+        }
+    }
+
+    /// The same, as text.
+    pub(crate) async fn receive_in_order(&mut self) -> String {
+        text(&self.receive_acknowledged_later().await)
+    }
+
+    /// No PUBLISH comes; the handshakes that are under way are taken to their ends.
+    pub(crate) async fn expect_no_more(&mut self) {
+        loop {
+            match timeout(SILENCE, self.connection.receive()).await {
+                Err(_) => return,
+                Ok(Ok(Some(Packet::Pubrel(pubrel)))) => self.send(Pubcomp::new(pubrel.packet_id)).await,
+                Ok(received) => panic!("expected no more, got {received:?}"),
+            }
+        }
+    }
+
+    /// The next packet, if one is wanted.
+    pub(crate) async fn receive_if(&mut self, wanted: bool) -> Option<Packet<'static>> {
+        if wanted { Some(self.receive().await) } else { None }
+    }
+
     /// The payload of the next packet, which is a PUBLISH; acknowledged to its end.
     pub(crate) async fn receive_text(&mut self) -> String {
         String::from_utf8(self.receive_acknowledged().await.payload.into_owned()).unwrap()
