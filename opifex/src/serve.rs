@@ -56,7 +56,9 @@ async fn serve<P: Persistence>(config: &Config, access: Access, store: P) -> Res
     let mut signals = Signals::new()?;
     let limits = Limits::from(&config.limits);
     let listeners = bind(config).await?;
-    warn_if_open(&access, &listeners);
+    if config.allow_anonymous.is_none() {
+        warn_if_open(&access, &listeners);
+    }
     let descriptors = descriptors::raise_limit();
 
     let builder = Broker::builder(store).limits(limits.clone());
@@ -101,7 +103,7 @@ async fn bind(config: &Config) -> Result<Vec<TcpListener>, Failure> {
     Ok(listeners)
 }
 
-/// A broker without users is for one machine. Who opens it to a network is told.
+/// A broker without users is for one machine. Who opens it to a network, and has not said that this is meant, is told.
 fn warn_if_open(access: &Access, listeners: &[TcpListener]) {
     let open =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).find(|at| !at.ip().is_loopback());

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use child::Program;
-use opifex_packet::{Connect, Packet, ReasonCode, Version};
+use opifex_packet::{Connect, ReasonCode, Version};
 use peer::Peer;
 
 /// These tests count descriptors and processor time: one at a time.
@@ -176,17 +176,4 @@ fn far_more_connections_than_allowed_are_closed_without_a_word() {
     );
     first.subscribe("still/served");
     program.stop();
-}
-
-#[test]
-fn a_client_of_5_0_is_told_that_the_broker_stops() {
-    let _alone = ALONE.lock();
-    let program = Program::serve(&[]);
-    let mut peer = Peer::connect(program.address(), "c1");
-    program.stop();
-    match peer.receive() {
-        Some(Packet::Disconnect(disconnect)) => assert_eq!(disconnect.reason, ReasonCode::ServerShuttingDown),
-        other => panic!("expected DISCONNECT, not {other:?}"),
-    }
-    assert_eq!(peer.receive(), None);
 }

@@ -182,9 +182,13 @@ fn the_example_of_the_readme_is_a_configuration_file() {
 }
 
 #[test]
-fn a_listener_that_is_open_to_the_network_without_users_is_warned_of() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
-    let program = Program::start(command.args(["serve", "--listen", "0.0.0.0:0"]), 1);
-    program.wait_for_log("no users are configured");
-    assert!(!Program::serve(&[]).stop().iter().any(|line| line.contains("no users")));
+fn a_listener_that_is_open_to_the_network_without_users_is_warned_of_unless_that_is_meant() {
+    let warned = |listen: &str, flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
+        let program = Program::start(command.args(["serve", "--listen", listen]).args(flags), 1);
+        program.stop().iter().any(|line| line.contains("no users are configured"))
+    };
+    assert!(warned("0.0.0.0:0", &[]));
+    assert!(!warned("0.0.0.0:0", &["--allow-anonymous", "true"]));
+    assert!(!warned("127.0.0.1:0", &[]));
 }

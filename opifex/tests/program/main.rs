@@ -4,8 +4,10 @@
 
 #[allow(dead_code, reason = "shared with the other tests")]
 mod child;
+mod peer;
 
 mod command_line;
 mod config_file;
 mod hash_password;
 mod stop;
+mod users;

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use opifex_packet::{
-    Connack, Connect, DecodeOptions, Decoded, Packet, PacketId, Publish, QoS, Role, Subscribe, Subscription,
-    TopicFilter, TopicName, Version, decode,
+    Connack, Connect, DecodeOptions, Decoded, Packet, PacketId, Publish, QoS, ReasonCode, Role, Subscribe,
+    Subscription, TopicFilter, TopicName, Version, decode,
 };
 
 const VERSION: Version = Version::V5_0;
@@ -44,13 +44,17 @@ impl Peer {
     }
 
     pub(crate) fn subscribe(&mut self, filter: &str) {
+        assert_eq!(self.try_subscribe(filter), ReasonCode::Success);
+    }
+
+    /// Subscribes and answers what SUBACK says.
+    pub(crate) fn try_subscribe(&mut self, filter: &str) -> ReasonCode {
         let subscription = Subscription::new(TopicFilter::new(filter).unwrap(), QoS::AtMostOnce);
         self.send(Subscribe::new(PacketId::new(1).unwrap(), vec![subscription]));
-        let suback = self.receive();
-        assert!(
-            matches!(&suback, Some(Packet::Suback(suback)) if !suback.reasons[0].is_error()),
-            "{suback:?}"
-        );
+        match self.receive() {
+            Some(Packet::Suback(suback)) => suback.reasons[0],
+            other => panic!("expected SUBACK, not {other:?}"),
+        }
     }
 
     pub(crate) fn publish(&mut self, topic: &str, payload: &[u8]) {
