@@ -56,7 +56,7 @@ pub struct Limits {
     /// Bytes that wait for one connection's transport, outside its queue. At the limit QoS 0 messages to it are
     /// dropped and counted, others wait in its queue.
     pub max_outbox_bytes: usize,
-    /// How long a waiting store may hold up one connection before it closes with 0x88.
+    /// How long a waiting store may hold up one connection before it closes with 0x89.
     pub store_timeout: Duration,
     /// How long a stopping broker waits for acknowledgements and closing connections.
     pub shutdown_timeout: Duration,

@@ -26,6 +26,12 @@ impl<'a> Disconnect<'a> {
         Disconnect { reason, properties: Properties::new() }
     }
 
+    /// Whether a reader of that role may be told this reason ([MQTT-3.14.2-1]): not every reason to close has a place
+    /// in DISCONNECT.
+    pub fn can_say(reason: ReasonCode, reader: Role) -> bool {
+        allows(reason, reader)
+    }
+
     /// The same packet, owning all that it refers to.
     pub fn into_owned(self) -> Disconnect<'static> {
         Disconnect { reason: self.reason, properties: self.properties.into_owned() }

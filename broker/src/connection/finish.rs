@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use opifex_packet::{Disconnect, Packet, Version};
+use opifex_packet::{Disconnect, Packet, ReasonCode, Role, Version};
 use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -223,7 +223,7 @@ async fn say_goodbye(mut link: Link, version: Version, end: &End) {
     };
     // Only 5.0 has a DISCONNECT from the server.
     if let (Version::V5_0, Some(reason)) = (version, reason) {
-        let packet = Packet::Disconnect(Disconnect { reason, properties: Default::default() });
+        let packet = Packet::Disconnect(Disconnect::new(in_disconnect(reason)));
         let len = packet.encoded_len(version);
         if len <= link.max_packet_size as usize {
             link.append(&packet);
@@ -234,6 +234,23 @@ async fn say_goodbye(mut link: Link, version: Version, end: &End) {
     }
     let close = poll_fn(|cx| link.outlet.poll_shutdown(cx));
     let _ = timeout(LINGER, close).await;
+}
+
+/// What DISCONNECT can say of it: some reasons only CONNACK has.
+fn in_disconnect(reason: ReasonCode) -> ReasonCode {
+    match reason {
+        _ if Disconnect::can_say(reason, Role::Client) => reason,
+        // Of a second CONNECT.
+        ReasonCode::UnsupportedProtocolVersion | ReasonCode::ClientIdentifierNotValid => {
+            ReasonCode::ProtocolError
+        }
+        // Of a re-authentication that was refused.
+        ReasonCode::BadUserNameOrPassword | ReasonCode::BadAuthenticationMethod | ReasonCode::Banned => {
+            ReasonCode::NotAuthorized
+        }
+        ReasonCode::ServerUnavailable => ReasonCode::ServerBusy,
+        _ => ReasonCode::UnspecifiedError,
+    }
 }
 
 fn log_end(session: &Session, end: &End) {

@@ -235,6 +235,16 @@ async fn a_second_connect_closes() {
 }
 
 #[tokio::test]
+async fn a_second_connect_that_is_wrong_by_itself_closes_with_a_reason_that_disconnect_has() {
+    let mut house = House::start().await;
+    for (name, level) in [("MQTT", 6), ("MQTT", 3), ("mqtt", 5), ("", 0)] {
+        let packet = |_| RawPacket::new(0x10).string(name).u8(level).u8(2).u16(0).u8(0).string("c");
+        house.closes_in(&ALL, packet, ReasonCode::ProtocolError).await;
+    }
+    house.finish().await;
+}
+
+#[tokio::test]
 async fn two_connects_in_one_segment_close() {
     let mut house = House::start().await;
     for version in ALL {
@@ -338,6 +348,9 @@ impl AccessControl for Challenge {
 
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> VerdictFuture<'a> {
         let verdict = match (credentials.method, credentials.state) {
+            (_, None) if credentials.data == Some(b"wrong") => {
+                Verdict::Refuse(ReasonCode::BadUserNameOrPassword)
+            }
             (Some(_), None) => Verdict::Continue { data: None, state: Box::new(()) },
             _ => Verdict::Accept { identity: Identity::default(), data: None },
         };
@@ -428,5 +441,21 @@ async fn an_exchange_after_connect_that_is_out_of_turn_closes() {
         peer.expect_disconnected(ReasonCode::ProtocolError).await;
         house.bystanders_are_served().await;
     }
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn a_re_authentication_that_is_refused_closes_with_a_reason_that_disconnect_has() {
+    let mut house = House::with(|builder| builder.access(Challenge)).await;
+    let mut peer = house.open(Version::V5_0).await;
+    peer.send(with_method()).await;
+    assert!(matches!(peer.receive().await, Packet::Auth(_)));
+    peer.send(auth(ReasonCode::ContinueAuthentication, "m")).await;
+    assert_eq!(peer.receive_connack().await.reason, ReasonCode::Success);
+    let mut again = auth(ReasonCode::ReAuthenticate, "m");
+    again.properties.push(Property::AuthenticationData(b"wrong"));
+    peer.send(again).await;
+    peer.expect_disconnected(ReasonCode::NotAuthorized).await;
+    house.bystanders_are_served().await;
     house.finish().await;
 }

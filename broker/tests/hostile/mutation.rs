@@ -170,7 +170,7 @@ async fn receive(connection: &mut Connection<DuplexStream>) -> Packet<'static> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn broken_packets_never_break_the_broker(clients in prop::collection::vec(client(), 1..4)) {
