@@ -100,7 +100,7 @@ impl<P: Persistence> Builder<P> {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let shared = Arc::new(Shared {
             store: self.store,
-            limits: self.limits,
+            limits: self.limits.clamped(),
             durability,
             access: self.access,
             checks_receive,

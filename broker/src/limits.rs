@@ -14,6 +14,9 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// The largest packet taken, in bytes, its fixed header included; announced as Maximum Packet Size. A larger one
     /// closes the connection with 0x95.
+    ///
+    /// At most [`Limits::LARGEST_PACKET`]: a message may leave longer than it came (a resolved topic alias, subscription
+    /// identifiers), and must fit MQTT's own limit then, too.
     pub max_packet_size: u32,
     /// The largest packet taken before authentication, in bytes.
     pub max_connect_packet_size: u32,
@@ -62,6 +65,17 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
+impl Limits {
+    /// The highest `max_packet_size` in bytes: MQTT's own limit of 256 MiB less 2 MiB.
+    pub const LARGEST_PACKET: u32 = 254 << 20;
+
+    /// The same limits where they are possible.
+    pub(crate) fn clamped(mut self) -> Limits {
+        self.max_packet_size = self.max_packet_size.min(Limits::LARGEST_PACKET);
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -90,5 +104,17 @@ impl Default for Limits {
             store_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_packet_is_taken_that_could_not_be_sent_on() {
+        let limits = Limits { max_packet_size: u32::MAX, ..Limits::default() }.clamped();
+        assert_eq!(limits.max_packet_size, Limits::LARGEST_PACKET);
+        assert_eq!(Limits::default().clamped(), Limits::default());
     }
 }
