@@ -45,6 +45,14 @@ pub enum PublishError {
     /// The store refused or failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// The message (topic, properties and payload) is larger than the broker takes from anybody.
+    #[error("a message of {size} bytes is larger than the maximum packet size of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// [`crate::Limits::max_packet_size`].
+        limit: u32,
+    },
     /// The broker has stopped.
     #[error("the broker has stopped")]
     Stopped,
@@ -103,6 +111,10 @@ impl Publication {
             return Err(PublishError::Stopped);
         }
         let (message, retain) = self.into_message(shared.now())?;
+        let (size, limit) = (message.size_bytes(), shared.limits.max_packet_size);
+        if size > limit as usize {
+            return Err(PublishError::TooLarge { size, limit });
+        }
         let mut tally = Tally::default();
         tally.received = 1;
         let group = shared.route(message, retain, Publisher::default(), &mut tally);

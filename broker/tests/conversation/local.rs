@@ -103,3 +103,11 @@ async fn a_subscription_that_is_not_read_stops_nobody() {
     assert!(broker.stats().dropped_total() > 0);
     assert_eq!(idle.recv().await.unwrap().payload.len(), 1_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_larger_than_a_packet_may_be_is_refused() {
+    let broker = broker_with_limits(Limits { max_packet_size: 100, ..Limits::default() }).await;
+    let refused = broker.publish(Publication::new("t", vec![0; 100])).await.unwrap_err();
+    assert!(matches!(refused, PublishError::TooLarge { size: 101, limit: 100 }), "{refused}");
+    broker.publish(Publication::new("t", vec![0; 99])).await.unwrap();
+}
