@@ -38,7 +38,9 @@ pub(crate) enum Stage {
     Puback,
     /// PUBLISH QoS 2 sent (or about to be), PUBREC awaited.
     Pubrec,
-    /// PUBREL sent (or about to be), PUBCOMP awaited.
+    /// PUBREC seen; the store is to have that before PUBREL is sent.
+    Releasing,
+    /// PUBREL sent, PUBCOMP awaited.
     Pubcomp,
 }
 

@@ -93,16 +93,22 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     if matches!(end, End::Command(Command::Shutdown)) {
         state.settle_acks().await;
     }
-    // From submit to the last flush a batch runs to its end.
     let (submitting, groups) = state.work.take_rest();
-    if let Some(submitting) = submitting {
-        submitting.await;
-    }
-    let (rest, (link, orphans)) = {
+    let (rest, (mut link, orphans)) = {
         let mut outbox = session.outbox.lock();
         session.set_version(None);
         (outbox.take_owner_work(), outbox.detach())
     };
+    // Who waited too long for the store does not wait for it any longer.
+    if matches!(end, End::Command(Command::StoreTimeout))
+        && let Some(link) = link.take()
+    {
+        say_goodbye(link, state.options.version, &end).await;
+    }
+    // From submit to the last flush a batch runs to its end.
+    if let Some(submitting) = submitting {
+        submitting.await;
+    }
     state.last_ops(&end, groups, rest.map(|work| work.ops).unwrap_or_default()).await;
     if let Some(link) = link {
         say_goodbye(link, state.options.version, &end).await;

@@ -206,12 +206,16 @@ impl<P: Persistence> State<P> {
         while let Some(waiting) = self.work.waiting.front_mut() {
             while let Some(receipt) = waiting.receipts.front_mut() {
                 match receipt.poll_durable(cx) {
-                    Poll::Pending => return Ok(progress),
+                    Poll::Pending => {
+                        self.note_store_wait(true);
+                        return Ok(progress);
+                    }
                     Poll::Ready(Err(error)) => return Err(store_end(&error)),
                     Poll::Ready(Ok(_)) => waiting.receipts.pop_front(),
                 };
             }
             self.work.durable = waiting.ticket;
+            self.note_store_wait(false);
             let owner = self.work.waiting.pop_front().and_then(|waiting| waiting.owner);
             self.durable(owner);
             progress = true;
@@ -347,7 +351,7 @@ pub(super) fn store_end(error: &StoreError) -> End {
     match error.kind() {
         ErrorKind::Fenced => violation(ReasonCode::SessionTakenOver, "the session was taken over"),
         ErrorKind::Full | ErrorKind::TooLarge => End::Store(ReasonCode::QuotaExceeded),
-        ErrorKind::Closed | ErrorKind::Retry => End::Store(ReasonCode::ServerUnavailable),
+        ErrorKind::Closed | ErrorKind::Retry => End::Store(ReasonCode::ServerBusy),
         _ => End::Store(ReasonCode::ImplementationSpecificError),
     }
 }

@@ -1,6 +1,6 @@
 //! What a client's acknowledgements do to its outbox.
 
-use opifex_packet::{PacketId, Pubrel, ReasonCode};
+use opifex_packet::{Packet, PacketId, Pubrel, ReasonCode};
 use opifex_storage::Op;
 
 use super::Outbox;
@@ -15,7 +15,7 @@ impl Outbox {
     pub(crate) fn puback(&mut self, id: PacketId) -> Result<(), AckError> {
         match self.inflight.get(id).map(|entry| entry.stage) {
             Some(Stage::Puback) => self.settle(id),
-            Some(Stage::Pubrec | Stage::Pubcomp) => return Err(AckError),
+            Some(Stage::Pubrec | Stage::Releasing | Stage::Pubcomp) => return Err(AckError),
             None => {}
         }
         Ok(())
@@ -40,22 +40,18 @@ impl Outbox {
             Stage::Puback => return Err(AckError),
             Stage::Pubrec if reason.is_error() => self.settle(id),
             Stage::Pubrec => {
-                entry.stage = Stage::Pubcomp;
                 entry.shared = None;
-                let seq = entry.seq;
-                match (&mut self.durable, &mut self.link) {
-                    (Some(durable), _) => durable.release(seq, id),
-                    (None, Some(link)) => link.append(&Pubrel::new(id).into()),
-                    (None, None) => {}
+                if let Some(durable) = &mut self.durable {
+                    entry.stage = Stage::Releasing;
+                    durable.release(entry.seq, id);
+                } else {
+                    entry.stage = Stage::Pubcomp;
+                    self.append(&Pubrel::new(id).into());
                 }
             }
-            Stage::Pubcomp => {
-                if let Some(link) = &mut self.link
-                    && self.durable.as_ref().is_none_or(|durable| !durable.is_releasing(id))
-                {
-                    link.append(&Pubrel::new(id).into());
-                }
-            }
+            // The client asks again; its PUBREL is on its way.
+            Stage::Releasing => {}
+            Stage::Pubcomp => self.append(&Pubrel::new(id).into()),
         }
         Ok(())
     }
@@ -64,10 +60,16 @@ impl Outbox {
     pub(crate) fn pubcomp(&mut self, id: PacketId) -> Result<(), AckError> {
         match self.inflight.get(id).map(|entry| entry.stage) {
             Some(Stage::Pubcomp) => self.settle(id),
-            Some(Stage::Puback | Stage::Pubrec) => return Err(AckError),
+            Some(Stage::Puback | Stage::Pubrec | Stage::Releasing) => return Err(AckError),
             None => {}
         }
         Ok(())
+    }
+
+    fn append(&mut self, packet: &Packet<'_>) {
+        if let Some(link) = &mut self.link {
+            link.append(packet);
+        }
     }
 
     fn settle(&mut self, id: PacketId) {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use opifex_packet::PacketId;
+use opifex_packet::{PacketId, QoS};
 use opifex_storage::{Op, QueuePage, QueuedState, Seq};
 
 use super::{Outbox, Step};
@@ -94,10 +94,6 @@ impl DurableQueue {
     pub(crate) fn release(&mut self, seq: Seq, id: PacketId) {
         self.ops.push(Op::Release(seq));
         self.releasing.push(id);
-    }
-
-    pub(crate) fn is_releasing(&self, id: PacketId) -> bool {
-        self.releasing.contains(&id)
     }
 
     pub(crate) fn has_owner_work(&self, waiting: usize) -> bool {
@@ -228,7 +224,8 @@ impl Outbox {
             }
             next = next.max(queued.seq.next());
             let sent_as = durable.sent_as.remove(&queued.seq);
-            let dup = queued.seq < durable.dup_below;
+            // At QoS 2 what was sent has a packet id.
+            let dup = queued.qos == QoS::AtLeastOnce && queued.seq < durable.dup_below;
             pendings.push(Pending::from_queued(queued, sent_as, dup));
         }
         durable.next = next.max(page.final_up_to.next());

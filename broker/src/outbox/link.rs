@@ -47,7 +47,8 @@ impl Command {
             Command::TakenOver => ReasonCode::SessionTakenOver,
             Command::Shutdown => ReasonCode::ServerShuttingDown,
             Command::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
-            Command::StoreTimeout => ReasonCode::ServerUnavailable,
+            // 0x88 has no place in DISCONNECT.
+            Command::StoreTimeout => ReasonCode::ServerBusy,
         }
     }
 }

@@ -25,7 +25,10 @@ impl Outbox {
         };
         // An entry with a packet id never expires: the client may hold half of its handshake.
         if pending.packet_id.is_none() && message.is_expired(step.now) {
-            self.drop_pending(&pending, DropCause::Expired, step);
+            // What the store queued becomes due there: it is removed, and counted, once.
+            if pending.seq == Seq::ZERO {
+                step.tally.drop(DropCause::Expired);
+            }
             return Ok(());
         }
         if publish_len(link, message, &pending, step.now) > link.max_packet_size as usize {
@@ -75,6 +78,9 @@ impl Outbox {
     pub(crate) fn send_released(&mut self, released: Vec<PacketId>) {
         let Some(link) = &mut self.link else { return };
         for packet_id in released {
+            if let Some(entry) = self.inflight.get_mut(packet_id) {
+                entry.stage = Stage::Pubcomp;
+            }
             link.append(&Pubrel::new(packet_id).into());
         }
     }

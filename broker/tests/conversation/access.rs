@@ -38,6 +38,8 @@ impl AccessControl for Rules {
                         identity: known.unwrap_or_else(|| Identity { user: Some("summed".into()) }),
                         data: Some(Bytes::from_static(b"done")),
                     },
+                    // A reason that DISCONNECT does not know.
+                    (_, 66) => Verdict::Refuse(ReasonCode::Banned),
                     (n, said) if n == said || n == 0 => Verdict::Continue {
                         data: Some(Bytes::copy_from_slice(&[n + 1])),
                         state: Box::new(n + 1),
@@ -383,11 +385,13 @@ async fn a_failed_re_authentication_ends_the_connection() {
         }
         peer.expect_disconnect(reason).await;
     }
-    let mut peer = summed(&broker).await;
-    peer.send(auth(ReasonCode::ReAuthenticate, "sum", &[])).await;
-    expect_auth(&mut peer, ReasonCode::ContinueAuthentication, &[1]).await;
-    peer.send(auth(ReasonCode::ContinueAuthentication, "sum", &[9])).await;
-    peer.expect_disconnect(ReasonCode::NotAuthorized).await;
+    for answer in [9, 66] {
+        let mut peer = summed(&broker).await;
+        peer.send(auth(ReasonCode::ReAuthenticate, "sum", &[])).await;
+        expect_auth(&mut peer, ReasonCode::ContinueAuthentication, &[1]).await;
+        peer.send(auth(ReasonCode::ContinueAuthentication, "sum", &[answer])).await;
+        peer.expect_disconnect(ReasonCode::NotAuthorized).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

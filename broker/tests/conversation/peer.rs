@@ -314,6 +314,18 @@ impl Peer {
         self.expect(Packet::Pingresp).await;
     }
 
+    /// The same, while messages come that are left unacknowledged.
+    pub(crate) async fn settle_after_publishes(&mut self) {
+        self.send(Packet::Pingreq).await;
+        loop {
+            match self.receive().await {
+                Packet::Pingresp => return,
+                Packet::Publish(_) => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
     /// The task that serves this connection is dropped, as by a program that aborts it.
     pub(crate) fn abort(&self) {
         self.served.abort();

@@ -1,0 +1,207 @@
+//! What waits for the store and what does not: a slow store holds up acknowledgements and reading, and nothing else.
+
+use opifex_broker::Limits;
+use opifex_packet::{Packet, Puback, Pubrel, QoS, ReasonCode, Version};
+use opifex_storage::ErrorKind;
+
+use crate::gated_store::{GatedStore, Gates};
+use crate::peer::*;
+
+const HOLD_ORDERS: Gates = Gates { hold_opens: false, hold_orders: true, hold_commits: false, refuse: None };
+const HOLD_COMMITS: Gates = Gates { hold_opens: false, hold_orders: false, hold_commits: true, refuse: None };
+
+async fn slow() -> (opifex_broker::Broker<GatedStore>, GatedStore, Peer) {
+    let store = GatedStore::new();
+    let broker = broker_over(store.clone()).await;
+    let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
+    keeper.subscribe("a", QoS::ExactlyOnce).await;
+    (broker, store, keeper)
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_wait_until_what_they_acknowledge_is_durable() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for hold in [HOLD_ORDERS, HOLD_COMMITS] {
+            let (broker, store, _keeper) = slow().await;
+            let (mut sender, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "s")).await;
+            store.set(hold);
+            sender.send(publish("a", "x", qos)).await;
+            sender.expect_silence().await;
+            // One that nobody listens to waits behind it.
+            let mut other = publish("nobody", "x", qos);
+            other.delivery = opifex_packet::Delivery::new(qos, id(5));
+            sender.send(other).await;
+            sender.expect_silence().await;
+            store.open_all();
+            let ids: Vec<u16> = [sender.receive().await, sender.receive().await]
+                .into_iter()
+                .map(|packet| match packet {
+                    Packet::Puback(ack) => ack.packet_id.get(),
+                    Packet::Pubrec(ack) => ack.packet_id.get(),
+                    other => panic!("unexpected {other:?}"),
+                })
+                .collect();
+            assert_eq!(ids, [if qos == QoS::AtLeastOnce { 77 } else { 78 }, 5]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_delivered_when_it_is_ordered_and_not_before() {
+    let (broker, store, mut keeper) = slow().await;
+    let mut plain = Peer::v5(&broker, "plain").await;
+    plain.subscribe("a", QoS::AtMostOnce).await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    store.set(HOLD_ORDERS);
+    sender.send(publish("a", "x", QoS::AtLeastOnce)).await;
+    plain.expect_silence().await;
+    keeper.expect_silence().await;
+    store.set(HOLD_COMMITS);
+    assert_eq!(plain.receive_text().await, "x");
+    assert_eq!(keeper.receive_text().await, "x");
+    sender.expect_silence().await;
+    store.open_all();
+    sender.expect(Puback::new(id(77))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable() {
+    let (broker, store, mut keeper) = slow().await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    store.set(HOLD_COMMITS);
+    sender.send(publish("a", "x", QoS::ExactlyOnce)).await;
+    keeper.expect_silence().await;
+    store.open_all();
+    let publish = keeper.receive_publish().await;
+    let packet_id = publish.delivery.packet_id().unwrap();
+    store.set(HOLD_COMMITS);
+    keeper.send(opifex_packet::Pubrec::new(packet_id)).await;
+    keeper.expect_silence().await;
+    // Asking again does not hurry it.
+    keeper.send(opifex_packet::Pubrec::new(packet_id)).await;
+    keeper.expect_silence().await;
+    store.open_all();
+    keeper.expect(Pubrel::new(packet_id)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn suback_and_connack_of_a_durable_session_wait() {
+    let (broker, store, mut keeper) = slow().await;
+    store.set(Gates { hold_opens: true, ..HOLD_COMMITS });
+    keeper.send(subscribe("b", options(QoS::AtLeastOnce), None)).await;
+    keeper.expect_silence().await;
+    let mut other = Peer::open(&broker, Version::V5_0);
+    other.send(connect_durable(Version::V5_0, "other")).await;
+    other.expect_silence().await;
+    // One that owns no record waits for nothing.
+    let mut plain = Peer::v5(&broker, "plain").await;
+    plain.subscribe("b", QoS::AtMostOnce).await;
+    plain.publish("b", "x", QoS::AtMostOnce).await;
+    assert_eq!(plain.receive_text().await, "x");
+    assert_eq!(keeper.receive_text().await, "x", "routing has the subscription");
+    store.open_all();
+    assert!(matches!(keeper.receive().await, Packet::Suback(_)));
+    assert!(matches!(other.receive().await, Packet::Connack(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_over() {
+    let (broker, store, _keeper) = slow().await;
+    let mut hello = connect(Version::V5_0, "c");
+    hello.keep_alive_secs = 2;
+    let (mut peer, _) = Peer::connect(&broker, hello).await;
+    peer.subscribe("news", QoS::AtMostOnce).await;
+    store.set(HOLD_ORDERS);
+    peer.send(publish("a", "x", QoS::AtLeastOnce)).await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    // Keep-alive does not run against a client that is not read.
+    for _ in 0..5 {
+        pass_secs(4).await;
+        sender.publish("news", "n", QoS::AtMostOnce).await;
+        assert_eq!(peer.receive_text().await, "n");
+    }
+    let mut second = Peer::open(&broker, Version::V5_0);
+    second.send(connect(Version::V5_0, "c")).await;
+    pass_secs(1).await;
+    store.open_all();
+    peer.expect_disconnect(ReasonCode::SessionTakenOver).await;
+    assert!(matches!(second.receive().await, Packet::Connack(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_closes_the_connection_that_waits_for_it() {
+    let store = GatedStore::new();
+    let limits = Limits { store_timeout: std::time::Duration::from_secs(10), ..Limits::default() };
+    let broker = opifex_broker::Broker::builder(store.clone()).limits(limits).start().await.unwrap();
+    let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
+    keeper.subscribe("a", QoS::AtLeastOnce).await;
+    for hold in [HOLD_ORDERS, HOLD_COMMITS] {
+        let mut sender = Peer::v5(&broker, "s").await;
+        store.set(hold);
+        sender.send(publish("a", "x", QoS::AtLeastOnce)).await;
+        pass_secs(9).await;
+        sender.expect_silence().await;
+        pass_secs(4).await;
+        sender.expect_disconnect(ReasonCode::ServerBusy).await;
+        // What is on its way to the store runs to its end.
+        store.open_all();
+        assert_eq!(keeper.receive_text().await, "x");
+        wait_until(|| broker.stats().connections == 1).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_full_refuses_what_grows_with_0x97() {
+    for kind in [ErrorKind::Full, ErrorKind::TooLarge] {
+        let (broker, store, _keeper) = slow().await;
+        let mut sender = Peer::v5(&broker, "s").await;
+        let mut old = Peer::v4(&broker, "old").await;
+        store.set(Gates { refuse: Some(kind), ..Gates::default() });
+        sender.send(publish("a", "x", QoS::AtLeastOnce)).await;
+        sender.expect(Puback::new(id(77)).with_reason(ReasonCode::QuotaExceeded)).await;
+        for _ in 0..2 {
+            sender.send(publish("a", "x", QoS::ExactlyOnce)).await;
+            match sender.receive().await {
+                Packet::Pubrec(ack) => assert_eq!(ack.reason, ReasonCode::QuotaExceeded),
+                other => panic!("expected PUBREC, got {other:?}"),
+            }
+        }
+        // What is not stored goes on.
+        sender.publish("nobody", "x", QoS::AtLeastOnce).await;
+        // 3.x has no word for it: the connection ends without the acknowledgement.
+        old.send(publish("a", "x", QoS::AtLeastOnce)).await;
+        old.expect_closed().await;
+        store.open_all();
+        sender.publish("a", "x", QoS::ExactlyOnce).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_closes_the_connection_without_an_acknowledgement() {
+    let (broker, store, mut keeper) = slow().await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    store.set(Gates { refuse: Some(ErrorKind::Fatal), ..Gates::default() });
+    sender.send(publish("a", "x", QoS::AtLeastOnce)).await;
+    sender.expect_disconnect(ReasonCode::ImplementationSpecificError).await;
+    keeper.expect_silence().await;
+    let said = broker.publish(opifex_broker::Publication::new("a", "x").qos(QoS::AtLeastOnce)).await;
+    assert!(matches!(said, Err(opifex_broker::PublishError::Store(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_made_while_a_retained_message_is_on_its_way_gets_it() {
+    for durable in [false, true] {
+        let (broker, store, _keeper) = slow().await;
+        let mut sender = Peer::v5(&broker, "s").await;
+        let version = Version::V5_0;
+        let hello = if durable { connect_durable(version, "new") } else { connect(version, "new") };
+        let (mut newcomer, _) = Peer::connect(&broker, hello).await;
+        store.set(HOLD_ORDERS);
+        sender.send(retained("r", "x", QoS::AtLeastOnce)).await;
+        pass_secs(1).await;
+        newcomer.subscribe("r", QoS::AtLeastOnce).await;
+        newcomer.expect_silence().await;
+        store.open_all();
+        assert_eq!(newcomer.receive_text().await, "x");
+    }
+}
