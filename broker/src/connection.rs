@@ -317,3 +317,35 @@ fn violation(reason: ReasonCode, message: &'static str) -> End {
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use opifex_storage_memory::MemoryStore;
+    use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
+
+    use super::*;
+    use crate::broker::Broker;
+
+    /// What a connection that is idle may cost: one of these, and its session, each.
+    const LIMIT_BYTES: usize = 1024;
+
+    #[tokio::test]
+    async fn the_future_of_a_connection_is_at_most_a_kilobyte() {
+        let broker = Broker::builder(MemoryStore::new()).start().await.expect("an empty store");
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let (reader, writer): (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>) = tokio::io::split(ours);
+        let served = broker.serve_halves(reader, writer, Peer::Local);
+        assert!(size_of_val(&served) <= LIMIT_BYTES, "{} bytes", size_of_val(&served));
+        // What it keeps in boxes for as long as it lives.
+        let state = size_of::<State<MemoryStore>>();
+        assert!(size_of_val(&served) + state <= LIMIT_BYTES, "{} + {state} bytes", size_of_val(&served));
+    }
+
+    #[test]
+    fn an_outbox_with_its_session_is_at_most_a_kilobyte() {
+        let bytes = size_of::<Session>();
+        assert!(bytes <= LIMIT_BYTES, "{bytes} bytes");
+    }
+}

@@ -56,9 +56,7 @@ impl<P: Persistence> State<P> {
         self.authenticating = false;
         let (reason, data) = match verdict {
             // [MQTT-4.12.1-2]: a failure closes the connection.
-            Verdict::Refuse(reason) => {
-                return Err(violation(in_disconnect(reason), "re-authentication was refused"));
-            }
+            Verdict::Refuse(reason) => return Err(violation(reason, "re-authentication was refused")),
             Verdict::Accept { identity, data } => {
                 self.identity = Arc::new(identity);
                 (ReasonCode::Success, data)
@@ -75,18 +73,6 @@ impl<P: Persistence> State<P> {
             link.append(&Packet::Auth(Auth { reason, properties }));
         }
         Ok(())
-    }
-}
-
-/// A reason code of CONNACK as DISCONNECT says it, which does not know all of them.
-fn in_disconnect(reason: ReasonCode) -> ReasonCode {
-    match reason {
-        ReasonCode::BadUserNameOrPassword
-        | ReasonCode::BadAuthenticationMethod
-        | ReasonCode::Banned
-        | ReasonCode::ClientIdentifierNotValid => ReasonCode::NotAuthorized,
-        ReasonCode::ServerUnavailable => ReasonCode::ServerBusy,
-        other => other,
     }
 }
 

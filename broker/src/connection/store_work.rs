@@ -351,7 +351,7 @@ pub(super) fn store_end(error: &StoreError) -> End {
     match error.kind() {
         ErrorKind::Fenced => violation(ReasonCode::SessionTakenOver, "the session was taken over"),
         ErrorKind::Full | ErrorKind::TooLarge => End::Store(ReasonCode::QuotaExceeded),
-        ErrorKind::Closed | ErrorKind::Retry => End::Store(ReasonCode::ServerBusy),
+        ErrorKind::Closed | ErrorKind::Retry => End::Store(ReasonCode::ServerUnavailable),
         _ => End::Store(ReasonCode::ImplementationSpecificError),
     }
 }

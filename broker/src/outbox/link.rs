@@ -47,8 +47,7 @@ impl Command {
             Command::TakenOver => ReasonCode::SessionTakenOver,
             Command::Shutdown => ReasonCode::ServerShuttingDown,
             Command::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
-            // 0x88 has no place in DISCONNECT.
-            Command::StoreTimeout => ReasonCode::ServerBusy,
+            Command::StoreTimeout => ReasonCode::ServerUnavailable,
         }
     }
 }
