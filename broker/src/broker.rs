@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::access::{AccessControl, AllowAll, Peer};
 use crate::clock::Clock;
-use crate::connection::handshake;
+use crate::connection::{Trust, handshake};
 use crate::due;
 use crate::limits::Limits;
 use crate::local::{LocalSubscription, Publication, PublishError};
@@ -147,14 +147,28 @@ impl<P: Persistence> Broker<P> {
         self.serve_halves(reader, writer, peer).await;
     }
 
+    /// Serves a connection of the process itself, which may do everything.
+    pub(crate) async fn serve_process(&self, stream: tokio::io::DuplexStream) {
+        let (reader, writer) = tokio::io::split(stream);
+        self.serve_with(reader, writer, Peer::Local, Trust::Process).await;
+    }
+
     /// The same over two halves that can be polled without a lock between them, as TCP's `into_split` gives.
     pub async fn serve_halves<R, W>(&self, reader: R, writer: W, peer: Peer)
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
+        self.serve_with(reader, writer, peer, Trust::Nobody).await;
+    }
+
+    async fn serve_with<R, W>(&self, reader: R, writer: W, peer: Peer, trust: Trust)
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
         // Boxed, like every rare step, so that the future of an open connection stays small.
-        let opened = Box::pin(handshake(self.shared.clone(), reader, writer, peer)).await;
+        let opened = Box::pin(handshake(self.shared.clone(), reader, writer, peer, trust)).await;
         let Some(mut connection) = opened else { return };
         let end = poll_fn(|cx| connection.poll(cx)).await;
         Box::pin(connection.end(end)).await;

@@ -16,7 +16,7 @@ mod store_work;
 mod subscribe;
 mod workbench;
 
-pub(crate) use handshake::handshake;
+pub(crate) use handshake::{Trust, handshake};
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -69,6 +69,8 @@ pub(crate) struct State<P: Persistence> {
     author: Option<(SessionId, Epoch)>,
     identity: Arc<Identity>,
     options: DecodeOptions,
+    /// The largest packet that the client takes, in bytes.
+    max_packet_size: u32,
     /// The method that the client authenticated with (5.0).
     auth_method: Option<Box<str>>,
     /// What access control remembers between two steps of an exchange.

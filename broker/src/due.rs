@@ -47,15 +47,17 @@ pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
 async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
     let page = shared.store.due(shared.now(), PageLimit::items(PAGE_ITEMS)).await?;
     let mut progress = false;
+    let mut failed = None;
     for due in page.items {
         match handle(shared, due).await {
             Ok(()) => progress = true,
             // Somebody was faster: a client came back, a message was settled.
             Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) => {}
-            Err(error) => return Err(error),
+            // One item that cannot be dealt with does not hold up the others; it comes again.
+            Err(error) => failed = Some(error),
         }
     }
-    Ok(progress)
+    failed.map_or(Ok(progress), Err)
 }
 
 async fn handle<P: Persistence>(shared: &Arc<Shared<P>>, due: Due) -> Result<()> {

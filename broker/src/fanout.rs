@@ -25,7 +25,7 @@ const RUN_BYTES: usize = 64 * 1024;
 pub(crate) struct Fanout {
     pub(crate) matches: Matches,
     /// For each single match its kind; `NOT_LIVE`: it has no connection.
-    kind_of: Vec<u16>,
+    kind_of: Vec<u32>,
     kinds: Vec<Kind>,
     /// How many of `kinds` are in use; the rest are kept for their buffers.
     used: usize,
@@ -37,7 +37,10 @@ pub(crate) struct Fanout {
     bytes: usize,
 }
 
-const NOT_LIVE: u16 = u16::MAX;
+const NOT_LIVE: u32 = u32::MAX;
+/// How many kinds are looked through for one that fits. Subscribers that all have an identifier of their own are all of
+/// their own kind: looking through them would be quadratic.
+const KINDS_COMPARED: usize = 32;
 
 /// Subscribers to whom a message is the same bytes, but for the packet id.
 struct Kind {
@@ -69,22 +72,18 @@ impl Fanout {
         }
     }
 
-    fn kind_for(&mut self, index: usize, version: Version) -> u16 {
+    fn kind_for(&mut self, index: usize, version: Version) -> u32 {
         let found = &self.matches.singles[index];
         let qos = found.effective_qos(self.qos.unwrap_or(QoS::AtMostOnce));
         let retain = self.retain && found.retain_as_published;
         let v5 = version.is_v5();
         let ids = if v5 { &found.ids } else { &None };
-        let known = self.kinds[..self.used]
+        let known = self.kinds[..self.used.min(KINDS_COMPARED)]
             .iter()
             .position(|kind| kind.v5 == v5 && kind.qos == qos && kind.retain == retain && kind.ids == *ids);
         if let Some(known) = known {
             self.kinds[known].subscribers += 1;
-            return known as u16;
-        }
-        // More kinds than fit a number are sent one by one, as if each had a connection of its own kind.
-        if self.used >= usize::from(NOT_LIVE) {
-            return NOT_LIVE;
+            return known as u32;
         }
         let ids = ids.clone();
         if self.used == self.kinds.len() {
@@ -104,7 +103,7 @@ impl Fanout {
             kind.messages.clear();
         }
         self.used += 1;
-        self.used as u16 - 1
+        self.used as u32 - 1
     }
 
     /// Adds a message. `topic` is its topic with an alias resolved.
@@ -165,7 +164,7 @@ impl Fanout {
             kind.run.share(kind.subscribers > 1 && kind.run.len_bytes() >= SHARE_RUN_FROM_BYTES);
         }
         for (found, kind) in self.matches.singles.iter().zip(&self.kind_of) {
-            let Some(kind) = self.kinds.get_mut(usize::from(*kind)) else { continue };
+            let Some(kind) = self.kinds.get_mut(*kind as usize) else { continue };
             let Kind { run, messages, qos, retain, ids, v5, .. } = kind;
             let mut pending = |run: &EncodedRun, index: usize| Pending {
                 message: Some(

@@ -13,7 +13,6 @@ use opifex_storage::{Message, Persistence, StoreError, Timestamp};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 
-use crate::access::Peer;
 use crate::broker::Broker;
 use crate::fanout::passed_on;
 use crate::router::Publisher;
@@ -176,7 +175,7 @@ impl LocalSubscription {
     ) -> Result<LocalSubscription, SubscribeError> {
         let filter = TopicFilter::new(filter)?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-        let served = tokio::spawn(async move { broker.serve(theirs, Peer::Local).await });
+        let served = tokio::spawn(async move { broker.serve_process(theirs).await });
         let connection = Connection::new(ours, DecodeOptions::new(Version::V5_0, Role::Client));
         let mut local = LocalSubscription { connection, served };
         let connect = Connect {

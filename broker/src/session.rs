@@ -14,6 +14,8 @@ use crate::outbox::{Command, DurableQueue, Outbox};
 /// A session. It lives from its creation to its end; a durable one outlives its connections.
 pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
+    /// It belongs to the process itself: access control is not asked.
+    pub(crate) trusted: bool,
     /// Its identity in the store, for a durable session.
     pub(crate) stored: Option<SessionId>,
     pub(crate) outbox: Mutex<Outbox>,
@@ -33,18 +35,19 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session that ends with its connection.
-    pub(crate) fn transient(client_id: Box<str>) -> Arc<Session> {
-        Session::new(client_id, None, Outbox::default())
+    pub(crate) fn transient(client_id: Box<str>, trusted: bool) -> Arc<Session> {
+        Session::new(client_id, trusted, None, Outbox::default())
     }
 
     /// A session that the store keeps.
     pub(crate) fn durable(client_id: Box<str>, id: SessionId, queue: DurableQueue) -> Arc<Session> {
-        Session::new(client_id, Some(id), Outbox::for_durable(queue))
+        Session::new(client_id, false, Some(id), Outbox::for_durable(queue))
     }
 
-    fn new(client_id: Box<str>, stored: Option<SessionId>, outbox: Outbox) -> Arc<Session> {
+    fn new(client_id: Box<str>, trusted: bool, stored: Option<SessionId>, outbox: Outbox) -> Arc<Session> {
         Arc::new(Session {
             client_id,
+            trusted,
             stored,
             outbox: Mutex::new(outbox),
             subscriptions: Mutex::default(),

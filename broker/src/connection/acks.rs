@@ -38,7 +38,10 @@ pub(super) enum AckPacket {
 }
 
 impl AckPacket {
-    pub(super) fn encode(&self, version: Version, out: &mut Vec<u8>) {
+    /// Appends the packet, unless it is longer than the client takes: then the broker goes on as if it had sent it
+    /// ([MQTT-3.1.2-24], [MQTT-3.1.2-25] of 5.0).
+    pub(super) fn encode(&self, version: Version, max_packet_size: u32, out: &mut Vec<u8>) {
+        let start = out.len();
         match self {
             AckPacket::Puback(id, reason) => {
                 Packet::from(Puback::new(*id).with_reason(*reason)).encode(version, out);
@@ -50,6 +53,9 @@ impl AckPacket {
                 Packet::from(Pubcomp::new(*id).with_reason(*reason)).encode(version, out);
             }
             AckPacket::Other(packet) => packet.encode(version, out),
+        }
+        if out.len() - start > max_packet_size as usize {
+            out.truncate(start);
         }
     }
 }
@@ -95,7 +101,7 @@ impl<P: Persistence> State<P> {
             if !(durable && job_done) {
                 return;
             }
-            held.ack.packet.encode(self.options.version, out);
+            held.ack.packet.encode(self.options.version, self.max_packet_size, out);
             if matches!(held.ack.packet, AckPacket::Puback(..)) {
                 self.unacknowledged -= 1;
             }

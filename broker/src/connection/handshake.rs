@@ -32,6 +32,7 @@ pub(crate) async fn handshake<P, R, W>(
     reader: R,
     writer: W,
     peer: Peer,
+    trust: Trust,
 ) -> Option<Connection<P, R>>
 where
     P: Persistence,
@@ -39,7 +40,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let counted = Counted::new(shared.clone());
-    if shared.is_stopping() || !shared.access.admit(&peer) {
+    if shared.is_stopping() || !(trust == Trust::Process || shared.access.admit(&peer)) {
         shared.counters.refused.fetch_add(1, Relaxed);
         return None;
     }
@@ -52,7 +53,7 @@ where
         agreed: None,
     };
     let stopped = shared.stop.notified();
-    let connect = timeout(shared.limits.connect_timeout, accept(&shared, &mut wire, &peer));
+    let connect = timeout(shared.limits.connect_timeout, accept(&shared, &mut wire, &peer, trust));
     let connect = tokio::select! {
         connect = connect => connect,
         () = stopped => Ok(Err(Refusal::Silent)),
@@ -72,6 +73,15 @@ where
     None
 }
 
+/// Whether access control is asked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// A connection from outside: it is.
+    Nobody,
+    /// The process itself, which may do everything.
+    Process,
+}
+
 /// A CONNECT that was let in.
 struct Accepted {
     connect: Connect<'static>,
@@ -79,10 +89,16 @@ struct Accepted {
     assigned: bool,
     identity: Identity,
     auth_data: Option<bytes::Bytes>,
+    trust: Trust,
 }
 
 /// CONNECT and what it takes to be let in.
-async fn accept<P, R>(shared: &Arc<Shared<P>>, wire: &mut Wire<R>, peer: &Peer) -> Result<Accepted, Refusal>
+async fn accept<P, R>(
+    shared: &Arc<Shared<P>>,
+    wire: &mut Wire<R>,
+    peer: &Peer,
+    trust: Trust,
+) -> Result<Accepted, Refusal>
 where
     P: Persistence,
     R: AsyncRead + Unpin,
@@ -119,7 +135,10 @@ where
             return refuse(ReasonCode::TopicNameInvalid);
         }
     }
-    let (identity, auth_data) = authenticate(shared, wire, peer, &connect).await?;
+    let (identity, auth_data) = match trust {
+        Trust::Nobody => authenticate(shared, wire, peer, &connect).await?,
+        Trust::Process => (Identity::default(), None),
+    };
     let client_id: Box<str> = if assigned { shared.assign_client_id() } else { (*connect.client_id).into() };
     if let Some(will) = &connect.will {
         let action = Action::Publish { topic: will.topic.as_str(), qos: will.qos, retain: will.retain };
@@ -127,7 +146,7 @@ where
             return refuse(ReasonCode::NotAuthorized);
         }
     }
-    Ok(Accepted { connect, client_id, assigned, identity, auth_data })
+    Ok(Accepted { connect, client_id, assigned, identity, auth_data, trust })
 }
 
 /// Asks access control, over as many AUTH packets as it wants.

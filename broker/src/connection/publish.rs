@@ -112,7 +112,7 @@ impl<P: Persistence> State<P> {
     ) -> Verdict {
         let shared = batch.shared;
         let action = Action::Publish { topic: topic.as_str(), qos, retain };
-        if !shared.access.authorize(&self.identity, &self.session.client_id, action) {
+        if !shared.allows(&self.session, &self.identity, action) {
             return Verdict::Denied;
         }
         // A QoS 2 message of a durable publisher leaves its packet id in the batch that routes it. Once something of
@@ -204,7 +204,7 @@ impl<P: Persistence> State<P> {
     pub(super) fn acknowledge(&mut self, packet: AckPacket, ticket: Option<u64>, batch: &mut Batch<'_, P>) {
         let ack = Ack { packet, ticket };
         if self.acks.is_empty() && ticket.is_none() {
-            ack.packet.encode(self.options.version, batch.own());
+            ack.packet.encode(self.options.version, self.max_packet_size, batch.own());
             return;
         }
         self.hold_ack(ack);

@@ -275,7 +275,7 @@ impl<P: Persistence> State<P> {
             let allowed = queued.state != QueuedState::Waiting
                 || queued.message.as_ref().is_none_or(|message| {
                     let action = Action::Receive { topic: message.topic.as_str() };
-                    self.shared.access.authorize(&self.identity, &self.session.client_id, action)
+                    self.shared.allows(&self.session, &self.identity, action)
                 });
             if !allowed {
                 withheld.push(Op::Settle(queued.seq));

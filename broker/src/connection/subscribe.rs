@@ -88,7 +88,7 @@ impl<P: Persistence> State<P> {
             return refuse(ReasonCode::WildcardSubscriptionsNotSupported);
         }
         let action = Action::Subscribe { filter: filter.as_str() };
-        if !self.shared.access.authorize(&self.identity, &self.session.client_id, action) {
+        if !self.shared.allows(&self.session, &self.identity, action) {
             return refuse(ReasonCode::NotAuthorized);
         }
         let subscriptions = self.session.subscriptions.lock();

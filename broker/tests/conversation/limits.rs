@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use opifex_broker::{DropCause, Limits};
-use opifex_packet::{Connect, Packet, Property, QoS, ReasonCode, SubscriptionOptions, Version};
+use opifex_packet::{
+    Connect, Packet, Property, QoS, ReasonCode, Subscription, SubscriptionOptions, TopicFilter, Version,
+};
 use opifex_storage::FullPolicy;
 
 use crate::peer::*;
@@ -294,4 +296,24 @@ async fn max_topic_aliases_are_announced() {
     let broker = broker_with_limits(limited(|limits| limits.topic_alias_maximum = 7)).await;
     let (_peer, connack) = Peer::connect(&broker, connect(Version::V5_0, "c")).await;
     assert_eq!(connack.properties.topic_alias_maximum(), Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_longer_than_the_client_takes_is_not_sent() {
+    let broker = broker().await;
+    let mut connect = connect(Version::V5_0, "c");
+    connect.properties.push(Property::MaximumPacketSize(20));
+    let (mut peer, connack) = Peer::connect(&broker, connect).await;
+    assert!(Packet::Connack(connack).encoded_len(Version::V5_0) <= 20);
+    // [MQTT-3.1.2-24]: a SUBACK for 20 filters would have 25 bytes; [MQTT-3.1.2-25]: it counts as sent.
+    let mut many = subscribe("f/0", options(QoS::AtMostOnce), None);
+    let one = many.subscriptions[0].clone();
+    many.subscriptions = (0..20)
+        .map(|n| Subscription { filter: TopicFilter::new(format!("f/{n}")).unwrap(), ..one.clone() })
+        .collect();
+    peer.send(many).await;
+    peer.send(Packet::Pingreq).await;
+    peer.expect(Packet::Pingresp).await;
+    peer.publish("f/7", "x", QoS::AtMostOnce).await;
+    assert_eq!(peer.receive_publish().await.topic.unwrap().as_str(), "f/7");
 }

@@ -1,6 +1,6 @@
 //! Publishing and subscribing within the process.
 
-use opifex_broker::{Limits, Publication, PublishError, SubscribeError};
+use opifex_broker::{Limits, Publication, PublishError, StaticUsers, SubscribeError};
 use opifex_packet::{Properties, Property, QoS, Version};
 
 use crate::peer::*;
@@ -110,4 +110,13 @@ async fn what_is_larger_than_a_packet_may_be_is_refused() {
     let refused = broker.publish(Publication::new("t", vec![0; 100])).await.unwrap_err();
     assert!(matches!(refused, PublishError::TooLarge { size: 101, limit: 100 }), "{refused}");
     broker.publish(Publication::new("t", vec![0; 99])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_process_needs_no_user_and_no_rule() {
+    let users = StaticUsers::builder().allow_anonymous(false).build();
+    let broker = broker_with(|builder| builder.access(users)).await;
+    let mut subscription = broker.subscribe("a/#", QoS::AtLeastOnce).await.unwrap();
+    broker.publish(Publication::new("a/b", "x").qos(QoS::AtLeastOnce)).await.unwrap();
+    assert_eq!(subscription.recv().await.unwrap().topic.as_str(), "a/b");
 }

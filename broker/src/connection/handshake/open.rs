@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hashbrown::HashSet;
 use opifex_packet::{
-    Connack, Connect, DecodeOptions, Packet, PacketId, Properties, Property, QoS, ReasonCode, Role,
+    Connack, Connect, DecodeOptions, Packet, PacketId, Properties, Property, QoS, ReasonCode, Role, Version,
 };
 use opifex_storage::{
     Author, Batch, Epoch, ErrorKind, NewWill, Op, OpenSession, OpenedSession, PageLimit, Persistence, Seq,
     SessionExpiry, SessionId, StoreError,
 };
 
-use super::Accepted;
 use super::wire::{Refusal, Wire};
+use super::{Accepted, Trust};
 use crate::access::Peer;
 use crate::connection::aliases::IncomingAliases;
 use crate::connection::authenticate::auth_properties;
@@ -42,7 +42,7 @@ pub(super) async fn open<P: Persistence>(
     counted: Counted<P>,
 ) -> Result<Ready<P>, Refusal> {
     let shared = &shared;
-    let Accepted { connect, client_id, assigned, identity, auth_data } = accepted;
+    let Accepted { connect, client_id, assigned, identity, auth_data, trust } = accepted;
     let version = connect.version;
     let refuse = |reason| Refusal::Connack { version, reason };
     // [MQTT-3.1.4-3] of 5.0: whoever has the client id is told to go, and is gone when the seat is ours.
@@ -63,7 +63,7 @@ pub(super) async fn open<P: Persistence>(
     let opened = if durable {
         open_durable(shared, &connect, &client_id, asked, new_will.clone(), known).await
     } else {
-        open_transient(shared, &client_id, known).await
+        open_transient(shared, &client_id, trust, known).await
     };
     let opened = match opened {
         Ok(opened) => opened,
@@ -87,6 +87,7 @@ pub(super) async fn open<P: Persistence>(
             max_packet_size: shared.limits.max_packet_size as usize,
             role: Role::Server,
         },
+        max_packet_size: connect.properties.maximum_packet_size().unwrap_or(u32::MAX),
         auth_method: connect.properties.authentication_method().map(Box::from),
         auth_state: None,
         authenticating: false,
@@ -196,6 +197,7 @@ async fn reserve_ids<P: Persistence>(
 async fn open_transient<P: Persistence>(
     shared: &Arc<Shared<P>>,
     client_id: &str,
+    trust: Trust,
     known: Option<Arc<Session>>,
 ) -> Result<Opened, StoreError> {
     if let Some(former) = known {
@@ -206,7 +208,7 @@ async fn open_transient<P: Persistence>(
         }
         end_session(shared, &former);
     }
-    let session = Session::transient(client_id.into());
+    let session = Session::transient(client_id.into(), trust == Trust::Process);
     shared.registry.install(client_id, session.clone());
     Ok(Opened { session, author: None, present: false, inbound: HashSet::new() })
 }
@@ -265,6 +267,18 @@ fn keep_alive_secs(connect: &Connect<'_>, cap: u16) -> u16 {
     if cap != 0 && connect.version.is_v5() && (asked == 0 || asked > cap) { cap } else { asked }
 }
 
+/// A CONNACK that the client can take: what would make it too long is left out ([MQTT-3.1.2-24] of 5.0).
+fn within(connack: Connack<'static>, version: Version, max_packet_size: u32) -> Connack<'static> {
+    let packet = Packet::Connack(connack.clone());
+    if packet.encoded_len(version) <= max_packet_size as usize {
+        return connack;
+    }
+    let needed = |property: &Property<'_>| {
+        matches!(property, Property::AssignedClientIdentifier(_) | Property::SessionExpiryInterval(_))
+    };
+    Connack { properties: connack.properties.retain(needed), ..connack }
+}
+
 impl<P: Persistence> Ready<P> {
     /// Puts the connection under the session: from here on others send to it. CONNACK is the first packet out
     /// ([MQTT-3.2.0-1]).
@@ -276,7 +290,7 @@ impl<P: Persistence> Ready<P> {
         let mut link = Link {
             outlet,
             version: connect.version,
-            max_packet_size: properties.maximum_packet_size().unwrap_or(u32::MAX),
+            max_packet_size: state.max_packet_size,
             window: properties.receive_maximum().unwrap_or(u16::MAX).min(limits.max_inflight),
             outstanding: 0,
             aliases: OutgoingAliases::new(
@@ -286,7 +300,7 @@ impl<P: Persistence> Ready<P> {
             command: None,
             identity: state.identity.clone(),
         };
-        link.append(&Packet::Connack(connack));
+        link.append(&Packet::Connack(within(connack, connect.version, link.max_packet_size)));
         let session = &state.session;
         // [MQTT-3.1.2-22]: one and a half times the keep-alive.
         let keep_alive = u32::from(keep_alive_secs(&connect, limits.max_keep_alive_secs));
