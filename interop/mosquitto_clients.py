@@ -1,5 +1,6 @@
 """Checks with mosquitto_pub, mosquitto_sub and mosquitto_rr (Debian's mosquitto-clients), for MQTT 3.1, 3.1.1 and 5.0."""
 
+import atexit
 import itertools
 import queue
 import signal
@@ -36,6 +37,7 @@ class Subscriber:
         command = ["stdbuf", "-oL", "mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-V", VERSIONS[version]]
         command += ["-i", self.client_id, "-t", topic, "-q", str(qos), "-d", "-F", "MESSAGE %t|%q|%r|%p", *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        atexit.register(self.process.kill)  # A check that fails does not come to stop it.
         self.messages, self.log, self.ready = queue.Queue(), [], threading.Event()
         self.reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self.reader.start()
