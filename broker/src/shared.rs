@@ -23,8 +23,9 @@ use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
 use crate::submission::{Found, Group, Routed};
 
-/// A task flushes at most so many outboxes of others a batch itself; the rest it wakes.
-const FOREIGN_FLUSHES: usize = 64;
+/// A task flushes at most so many outboxes of others a batch itself; the rest it wakes. Waking costs more than flushing:
+/// with 64 a lone message to 100 subscribers takes a fifth more processor time than with this.
+const FOREIGN_FLUSHES: usize = 256;
 
 /// The state of one broker.
 pub(crate) struct Shared<P> {
