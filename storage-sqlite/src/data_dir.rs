@@ -1,0 +1,73 @@
+//! The directory that a store lies in, and the lock file that keeps it to one process.
+//!
+//! The lock is the operating system's on a file of its own: it goes with its process, however that ends, and leaves the
+//! database to readers such as `sqlite3 -readonly`.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use opifex_storage::{ErrorKind, Result, StoreError};
+
+/// A directory that is ours until this is dropped.
+pub(crate) struct DataDir {
+    path: PathBuf,
+    // Held for its lock.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory, which is made if it is not there.
+    pub(crate) fn take(path: &Path) -> Result<DataDir> {
+        std::fs::create_dir_all(path).map_err(|error| cannot("create", path, &error))?;
+        let lock_path = path.join("opifex.lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut lock = options.open(&lock_path).map_err(|error| cannot("open", &lock_path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
+            Err(TryLockError::Error(error)) => return Err(cannot("lock", &lock_path, &error)),
+        }
+        write_holder(&mut lock).map_err(|error| cannot("write", &lock_path, &error))?;
+        // The names of the directory and of what is in it are on disk before a message is.
+        for directory in [Some(path), path.parent().filter(|parent| !parent.as_os_str().is_empty())] {
+            let Some(directory) = directory else { continue };
+            File::open(directory)
+                .and_then(|opened| opened.sync_all())
+                .map_err(|error| cannot("sync", directory, &error))?;
+        }
+        Ok(DataDir { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where the database is.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join("opifex.db")
+    }
+}
+
+fn write_holder(lock: &mut File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn in_use(path: &Path, lock: &mut File) -> StoreError {
+    let mut holder = String::new();
+    // Who holds it may be about to write its number.
+    let holder = match lock.read_to_string(&mut holder) {
+        Ok(_) if !holder.trim().is_empty() => format!("process {}", holder.trim()),
+        _ => "another process".to_owned(),
+    };
+    StoreError::not_applied(
+        ErrorKind::Retry,
+        format!(
+            "the data directory {} is in use by {holder}: stop it, or choose another directory with --data-dir",
+            path.display()
+        ),
+    )
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::not_applied(ErrorKind::Fatal, format!("cannot {what} {}: {error}", path.display()))
+}

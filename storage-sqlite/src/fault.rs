@@ -1,0 +1,56 @@
+//! Why work on the tables failed: a refusal of ours, or an error of the engine that becomes one at the crate's edge.
+
+use opifex_storage::{ErrorKind, StoreError};
+use rusqlite::ErrorCode;
+
+/// What work on the tables fails with.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The contract refuses it; nothing was changed.
+    Refused(StoreError),
+    /// SQLite failed.
+    Engine(rusqlite::Error),
+}
+
+/// The result of work on the tables.
+pub(crate) type Result<T, E = Fault> = std::result::Result<T, E>;
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::Engine(error)
+    }
+}
+
+impl From<Fault> for StoreError {
+    /// For work that left no trace: reads, and batches that were rolled back.
+    fn from(fault: Fault) -> StoreError {
+        match fault {
+            Fault::Refused(error) => error,
+            Fault::Engine(error) => StoreError::not_applied(kind_of(&error), format!("sqlite: {error}")),
+        }
+    }
+}
+
+/// The contract's word for an error of the engine.
+pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => ErrorKind::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Retry,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
+        Some(_) => ErrorKind::Fatal,
+        // What the engine did not say comes from reading a column: its value is not of the type that we wrote.
+        None => ErrorKind::Corrupt,
+    }
+}
+
+/// A stored value that we cannot have written.
+pub(crate) fn corrupt(what: impl std::fmt::Display) -> Fault {
+    Fault::Refused(StoreError::not_applied(ErrorKind::Corrupt, format!("damaged: {what}")))
+}

@@ -1,0 +1,45 @@
+//! The readers: a few threads, each with a connection of its own. A read is one transaction, so a page is a snapshot.
+
+use std::sync::Arc;
+
+use opifex_storage::{ErrorKind, Result, StoreError};
+use rusqlite::Connection;
+
+use crate::answer::answer;
+use crate::channel::Channel;
+use crate::fault;
+use crate::state::State;
+
+/// A read that waits for a reader.
+pub(crate) type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The error of every call to a store that is closed.
+pub(crate) fn closed() -> StoreError {
+    StoreError::not_applied(ErrorKind::Closed, "the store is closed")
+}
+
+/// Reads until the queue is closed and empty.
+pub(crate) fn run(db: &Connection, reads: &Channel<Read>) {
+    while let Some(read) = reads.receive() {
+        read(db);
+    }
+}
+
+/// Has a reader read, and waits for what it found.
+pub(crate) async fn read<T: Send + 'static>(
+    reads: &Arc<Channel<Read>>,
+    read: impl FnOnce(State<'_>) -> fault::Result<T> + Send + 'static,
+) -> Result<T> {
+    let (asker, answer) = answer();
+    let job: Read = Box::new(move |db| {
+        let found = (|| {
+            let snapshot = db.unchecked_transaction()?;
+            let found = read(State { db: &snapshot })?;
+            snapshot.commit()?;
+            Ok(found)
+        })();
+        asker.give(found.map_err(|fault: fault::Fault| fault.into()));
+    });
+    reads.send(1, job).await.map_err(|_| closed())?;
+    answer.await.unwrap_or_else(|| Err(closed()))
+}

@@ -1,0 +1,210 @@
+//! Retained messages, in an order in which everything below a topic lies behind it without a gap.
+//!
+//! The table's key is the topic with NUL (which no topic holds and which sorts first) for its level separators: a topic
+//! tree laid flat in one B-tree. A wildcard seeks past everything below the last value of its level, so it costs the
+//! distinct values there and not what lies between; a place in the walk is a key, right under any change.
+
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
+use std::sync::Arc;
+
+use opifex_packet::{TopicFilter, TopicName};
+use opifex_storage::{Cursor, Message, Page, PageLimit, RecordVersion, Retained};
+use rusqlite::{CachedStatement, params};
+
+use crate::fault::{Result, corrupt};
+use crate::message::{Stored, message_columns, read_message};
+use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
+use crate::state::{State, time, uint};
+
+mod seek;
+
+use seek::{After, Sought};
+
+impl State<'_> {
+    /// Makes the message its topic's retained one.
+    pub(crate) fn insert_retained(
+        &self,
+        message: &Arc<Message>,
+        stored: &mut Stored,
+    ) -> Result<RecordVersion> {
+        let version = self.next_version()?;
+        let key = key_of(message.topic.as_str());
+        let replaced = self.find("SELECT message FROM retained WHERE key = ?1", [&key], |row| row.get(0))?;
+        let body = self.store_message(message, 1, stored)?;
+        let sql = "INSERT OR REPLACE INTO retained (key, message, version, expires_at) \
+                   VALUES (?1, ?2, ?3, ?4)";
+        self.execute(sql, params![key, body, crate::state::int(version.0), message.expires_at.map(time)])?;
+        if let Some(replaced) = replaced {
+            self.release_message(replaced, 1)?;
+        }
+        Ok(version)
+    }
+
+    /// Removes a topic's message. Answers whether there was one.
+    pub(crate) fn remove_retained(&self, topic: &TopicName<'_>) -> Result<bool> {
+        let sql = "DELETE FROM retained WHERE key = ?1 RETURNING message";
+        let removed = self.find(sql, [key_of(topic.as_str())], |row| row.get(0))?;
+        let Some(message) = removed else { return Ok(false) };
+        self.release_message(message, 1)?;
+        Ok(true)
+    }
+
+    /// The version of a topic's message.
+    pub(crate) fn retained_version(&self, topic: &TopicName<'_>) -> Result<Option<RecordVersion>> {
+        let sql = "SELECT version FROM retained WHERE key = ?1";
+        self.find(sql, [key_of(topic.as_str())], |row| uint(row, 0).map(RecordVersion))
+    }
+
+    /// A page of the messages that match any of the filters: one filter after the other, without what an earlier one
+    /// has matched.
+    pub(crate) fn retained_page(
+        &self,
+        filters: &[TopicFilter<'_>],
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> Result<Page<Retained>> {
+        let mut page = Page { items: Vec::new(), next: None, examined: 0 };
+        let (first, mut start): (usize, Option<Bound<String>>) = match cursor {
+            Some(cursor) => decode_place(&cursor)?,
+            None => (0, None),
+        };
+        let mut bytes = 0;
+        for (index, filter) in filters.iter().enumerate().skip(first) {
+            let mut sought = Sought::new(filter.as_str());
+            let mut at = start.take().unwrap_or_else(|| Included(sought.first_key()));
+            loop {
+                if is_full(page.items.len(), bytes, &limit) || page.examined >= MAX_EXAMINED {
+                    page.next = Some(encode_place(index, &at));
+                    return Ok(page);
+                }
+                let walked = self.walk(&mut sought, at, &mut page.examined, |key, message, version| {
+                    let topic = topic_of(key.as_bytes())?;
+                    if !filters[..index].iter().any(|earlier| earlier.matches(&topic)) {
+                        let message = self.message(message)?;
+                        bytes += message.size_bytes();
+                        page.items.push(Retained { message, version });
+                    }
+                    Ok(is_full(page.items.len(), bytes, &limit))
+                })?;
+                match walked {
+                    Some(next) => at = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// Walks on from `start` until a match fills the page or enough was looked at; answers where to go on.
+    fn walk(
+        &self,
+        sought: &mut Sought<'_>,
+        start: Bound<String>,
+        examined: &mut usize,
+        mut found: impl FnMut(&str, i64, RecordVersion) -> Result<bool>,
+    ) -> Result<Option<Bound<String>>> {
+        let mut at = start;
+        loop {
+            // Each place that is sought counts, too: many filters that match nothing are work as well.
+            *examined += 1;
+            let mut statement = self.keys_from(&at)?;
+            let key = match &at {
+                Included(key) | Excluded(key) => key.as_bytes(),
+                Unbounded => &[],
+            };
+            let mut rows = statement.query([key])?;
+            let mut target: Option<String> = None;
+            loop {
+                let Some(row) = rows.next()? else { return Ok(None) };
+                *examined += 1;
+                let key = text(row.get_ref(0)?.as_blob().map_err(corrupt)?)?;
+                // What is sought is often the very next key; only when it is not, seeking pays.
+                if let Some(to) = target.take()
+                    && key < to.as_str()
+                {
+                    at = Included(to);
+                    break;
+                }
+                let (matches, after) = sought.judge(key);
+                let full = matches && found(key, row.get(1)?, RecordVersion(uint(row, 2)?))?;
+                let enough = full || *examined >= MAX_EXAMINED;
+                match after {
+                    After::End => return Ok(None),
+                    After::NextKey if enough => return Ok(Some(Excluded(key.to_owned()))),
+                    After::NextKey => {}
+                    After::Seek(to) if enough => return Ok(Some(Included(to.to_owned()))),
+                    After::Seek(to) => target = Some(to.to_owned()),
+                }
+            }
+        }
+    }
+
+    fn keys_from(&self, start: &Bound<String>) -> Result<CachedStatement<'_>> {
+        Ok(self.db.prepare_cached(match start {
+            Excluded(_) => "SELECT key, message, version FROM retained WHERE key > ?1 ORDER BY key",
+            Included(_) | Unbounded => {
+                "SELECT key, message, version FROM retained WHERE key >= ?1 ORDER BY key"
+            }
+        })?)
+    }
+
+    /// All messages with keys behind `key`, as long as `take` wants more: for walks of everything.
+    pub(crate) fn retained_after(
+        &self,
+        key: &[u8],
+        mut take: impl FnMut(&[u8], Retained) -> bool,
+    ) -> Result<()> {
+        let sql = concat!(
+            "SELECT r.key, r.version, ",
+            message_columns!(),
+            " FROM retained r JOIN messages m ON m.id = r.message WHERE r.key > ?1 ORDER BY r.key"
+        );
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query([key])?;
+        while let Some(row) = rows.next()? {
+            let version = RecordVersion(uint(row, 1)?);
+            let retained = Retained { message: read_message(row, 2)?, version };
+            if !take(row.get_ref(0)?.as_blob().map_err(corrupt)?, retained) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The key of a topic: `/` sorts between other characters, NUL before all of them.
+pub(crate) fn key_of(topic: &str) -> Vec<u8> {
+    topic.bytes().map(|byte| if byte == b'/' { seek::SEPARATOR as u8 } else { byte }).collect()
+}
+
+/// The topic of a key.
+pub(crate) fn topic_of(key: &[u8]) -> Result<TopicName<'static>> {
+    let topic = text(key)?.replace(seek::SEPARATOR, "/");
+    TopicName::new(topic).map_err(|error| corrupt(format_args!("a retained message's key: {error}")))
+}
+
+fn text(key: &[u8]) -> Result<&str> {
+    std::str::from_utf8(key).map_err(|error| corrupt(format_args!("a retained message's key: {error}")))
+}
+
+/// A place in the walk: the filter, and the key at or behind which it goes on.
+fn encode_place(filter: usize, at: &Bound<String>) -> Cursor {
+    let (behind, key) = match at {
+        Included(key) => (0, key.as_str()),
+        Excluded(key) => (1, key.as_str()),
+        Unbounded => (0, ""),
+    };
+    let mut bytes = Vec::with_capacity(9 + key.len());
+    bytes.extend_from_slice(&(filter as u64).to_be_bytes());
+    bytes.push(behind);
+    bytes.extend_from_slice(key.as_bytes());
+    Cursor(bytes.into())
+}
+
+fn decode_place(cursor: &Cursor) -> Result<(usize, Option<Bound<String>>)> {
+    let (filter, rest) = cursor.0.split_first_chunk::<8>().ok_or_else(bad_cursor)?;
+    let (behind, key) = rest.split_first().ok_or_else(bad_cursor)?;
+    let key = String::from_utf8(key.to_vec()).map_err(|_| bad_cursor())?;
+    let at = if *behind == 0 { Included(key) } else { Excluded(key) };
+    Ok((u64::from_be_bytes(*filter) as usize, Some(at)))
+}
