@@ -103,10 +103,10 @@ impl State<'_> {
         examined: &mut usize,
         mut found: impl FnMut(&str, i64, RecordVersion) -> Result<bool>,
     ) -> Result<Option<Bound<String>>> {
+        // Finding the place counts, too: many filters that match nothing are work as well. After that it is rows.
+        *examined += 1;
         let mut at = start;
         loop {
-            // Each place that is sought counts, too: many filters that match nothing are work as well.
-            *examined += 1;
             let mut statement = self.keys_from(&at)?;
             let key = match &at {
                 Included(key) | Excluded(key) => key.as_bytes(),
