@@ -12,6 +12,8 @@ use opifex_storage::{ErrorKind, Result, StoreError};
 /// A directory that is ours until this is dropped.
 pub(crate) struct DataDir {
     path: PathBuf,
+    /// Directories that were not there before.
+    made: Vec<PathBuf>,
     // Held for its lock.
     _lock: File,
 }
@@ -19,6 +21,8 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// Takes the directory, which is made if it is not there.
     pub(crate) fn take(path: &Path) -> Result<DataDir> {
+        let made: Vec<PathBuf> =
+            path.ancestors().take_while(|ancestor| !ancestor.exists()).map(Path::to_owned).collect();
         std::fs::create_dir_all(path).map_err(|error| cannot("create", path, &error))?;
         let lock_path = path.join("opifex.lock");
         let mut options = OpenOptions::new();
@@ -30,14 +34,21 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &lock_path, &error)),
         }
         write_holder(&mut lock).map_err(|error| cannot("write", &lock_path, &error))?;
-        // The names of the directory and of what is in it are on disk before a message is.
-        for directory in [Some(path), path.parent().filter(|parent| !parent.as_os_str().is_empty())] {
-            let Some(directory) = directory else { continue };
+        Ok(DataDir { path: path.to_owned(), made, _lock: lock })
+    }
+
+    /// Makes the names of what was made durable: of the files in the directory, and of the directory.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let parents = self.made.iter().map(|made| match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        });
+        for directory in parents.chain([self.path.as_path()]) {
             File::open(directory)
                 .and_then(|opened| opened.sync_all())
                 .map_err(|error| cannot("sync", directory, &error))?;
         }
-        Ok(DataDir { path: path.to_owned(), _lock: lock })
+        Ok(())
     }
 
     /// Where the database is.

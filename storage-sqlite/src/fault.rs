@@ -42,7 +42,10 @@ pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Retry,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
+            // We write nothing that breaks a constraint unless the rows that are there are wrong.
+            ErrorKind::Corrupt
+        }
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
         Some(_) => ErrorKind::Fatal,
         // What the engine did not say comes from reading a column: its value is not of the type that we wrote.

@@ -20,8 +20,20 @@ pub(crate) fn closed() -> StoreError {
 
 /// Reads until the queue is closed and empty.
 pub(crate) fn run(db: &Connection, reads: &Channel<Read>) {
+    // A reader that panics takes the others with it: nobody waits for a pool of none.
+    let _alarm = Alarm(reads);
     while let Some(read) = reads.receive() {
         read(db);
+    }
+}
+
+struct Alarm<'a>(&'a Channel<Read>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abandon();
+        }
     }
 }
 

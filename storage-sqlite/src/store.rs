@@ -122,6 +122,7 @@ impl SqliteStore {
         let data_dir = DataDir::take(&options.data_dir)?;
         let path = data_dir.database();
         let writing = schema::open_for_writing(&path).map_err(StoreError::from)?;
+        data_dir.sync()?;
         let reading = (0..options.readers.max(1))
             .map(|_| schema::open_for_reading(&path).map_err(StoreError::from))
             .collect::<Result<Vec<_>>>()?;

@@ -125,13 +125,13 @@ impl Writer {
             Group { commitment: Arc::new(Latch::new()), opened: Vec::new(), batches: 0, bytes: 0 };
         let begun = self.sync_for(durability).and_then(|()| self.db.execute_batch("BEGIN IMMEDIATE"));
         if let Err(error) = begun {
-            first.refuse(StoreError::not_applied(kind_of(&error), format!("sqlite: {error}")));
+            first.refuse(told(&error));
             return self.survives(&error);
         }
         let mut next = Some(first);
         while let Some(command) = next {
             if let Err(error) = self.apply(command, &mut group) {
-                return self.roll_back(group, error);
+                return self.roll_back(group, error, false);
             }
             if group.batches >= MAX_GROUP || group.bytes >= MAX_GROUP_BYTES {
                 break;
@@ -164,49 +164,55 @@ impl Writer {
         self.execute("SAVEPOINT batch")?;
         let state = State { db: &self.db };
         match command {
-            Command::Submit(batch, ordered) => match state.submit(&batch) {
-                Ok(outcomes) => {
-                    if let Err(error) = self.execute("RELEASE batch") {
-                        ordered.give(Err(Fault::Engine(copy_of(&error)).into()));
-                        return Err(error);
-                    }
+            Command::Submit(batch, asker) => match self.keep_or_undo(state.submit(&batch)) {
+                Ok(Ok(outcomes)) => {
                     let commitment = Arc::clone(&group.commitment);
-                    ordered.give(Ok(Ordered { outcomes, commitment }));
-                    Ok(())
+                    asker.give(Ok(Ordered { outcomes, commitment }));
                 }
-                Err(fault) => {
-                    let undone = self.undo();
-                    ordered.give(Err(fault.into()));
-                    undone
+                Ok(Err(error)) => asker.give(Err(error)),
+                Err(error) => {
+                    asker.give(Err(told(&error)));
+                    return Err(error);
                 }
             },
-            Command::Open(open, asker) => match state.open_session(&open) {
-                Ok(opened) => {
-                    if let Err(error) = self.execute("RELEASE batch") {
-                        asker.give(Err(Fault::Engine(copy_of(&error)).into()));
-                        return Err(error);
-                    }
-                    group.opened.push((asker, opened));
-                    Ok(())
-                }
-                Err(fault) => {
-                    let undone = self.undo();
-                    asker.give(Err(fault.into()));
-                    undone
+            Command::Open(open, asker) => match self.keep_or_undo(state.open_session(&open)) {
+                Ok(Ok(opened)) => group.opened.push((asker, opened)),
+                Ok(Err(error)) => asker.give(Err(error)),
+                Err(error) => {
+                    asker.give(Err(told(&error)));
+                    return Err(error);
                 }
             },
         }
+        Ok(())
     }
 
-    /// Takes a batch back. It fails when the engine has taken the whole transaction back already.
-    fn undo(&self) -> Result<(), rusqlite::Error> {
-        self.execute("ROLLBACK TO batch")?;
-        self.execute("RELEASE batch")
+    /// Keeps what a command did, or takes it back and says why. It fails when the whole transaction does: the engine
+    /// has taken it back already, or is in a state to be trusted no more.
+    fn keep_or_undo<T>(&self, done: Result<T, Fault>) -> Result<Result<T>, rusqlite::Error> {
+        match done {
+            Ok(value) => {
+                self.execute("RELEASE batch")?;
+                Ok(Ok(value))
+            }
+            Err(Fault::Engine(error)) if kind_of(&error) == ErrorKind::Fatal => Err(error),
+            Err(fault) => {
+                if let Err(lost) = self.execute("ROLLBACK TO batch") {
+                    // What failed first says more.
+                    return Err(match fault {
+                        Fault::Engine(error) => error,
+                        Fault::Refused(_) => lost,
+                    });
+                }
+                self.execute("RELEASE batch")?;
+                Ok(Err(fault.into()))
+            }
+        }
     }
 
     fn commit(&mut self, mut group: Group, durability: Durability) -> bool {
         if let Err(error) = self.execute("COMMIT") {
-            return self.roll_back(group, error);
+            return self.roll_back(group, error, true);
         }
         self.groups += 1;
         self.bytes += group.bytes;
@@ -220,15 +226,14 @@ impl Writer {
     }
 
     /// The transaction failed: everything of it fails, and the store goes on from its last commit, if it can.
-    fn roll_back(&mut self, mut group: Group, error: rusqlite::Error) -> bool {
+    fn roll_back(&mut self, mut group: Group, error: rusqlite::Error, committing: bool) -> bool {
         let rolled_back = self.db.is_autocommit() || self.db.execute_batch("ROLLBACK").is_ok();
         let survives = rolled_back && self.survives(&error);
-        let what = format!("a commit failed: sqlite: {error}");
-        let error = if survives {
-            StoreError::not_applied(kind_of(&error), what)
+        let error = if survives || !committing {
+            told(&error)
         } else {
             // A sync that failed leaves open what of it is on disk.
-            StoreError::unknown(ErrorKind::Fatal, what)
+            StoreError::unknown(ErrorKind::Fatal, format!("a commit failed: sqlite: {error}"))
         };
         if !survives {
             (self.fail)();
@@ -270,13 +275,10 @@ impl Command {
     }
 }
 
-/// The engine's errors cannot be cloned; their code and text are what is told.
-fn copy_of(error: &rusqlite::Error) -> rusqlite::Error {
-    match error {
-        rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
-        other => rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
-            Some(other.to_string()),
-        ),
-    }
+/// An error of the engine that left no trace.
+fn told(error: &rusqlite::Error) -> StoreError {
+    StoreError::not_applied(kind_of(error), format!("sqlite: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

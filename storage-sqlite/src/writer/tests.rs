@@ -1,0 +1,180 @@
+//! What happens to batches when the engine fails: who is told what, and whether the store goes on.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll, Waker};
+
+use opifex_conformance::block_on;
+use opifex_conformance::script::{connect, message, topic};
+use opifex_storage::{Author, Certainty, Op, Timestamp};
+use tempfile::TempDir;
+
+use super::*;
+use crate::answer::{Answer, answer};
+use crate::schema::open_for_writing;
+
+/// A writer that runs on the thread of its test, over what was queued before.
+struct Bench {
+    writer: Writer,
+    failed: Arc<AtomicBool>,
+    _place: TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let place = tempfile::tempdir().expect("a directory");
+        let db = open_for_writing(&place.path().join("opifex.db")).expect("it opens");
+        let commands = Arc::new(Channel::new(100, usize::MAX));
+        let failed = Arc::new(AtomicBool::new(false));
+        let fail = {
+            let (failed, commands) = (Arc::clone(&failed), Arc::clone(&commands));
+            move || {
+                failed.store(true, Ordering::Relaxed);
+                commands.abandon();
+            }
+        };
+        let writer = Writer {
+            db,
+            commands,
+            counters: Arc::default(),
+            max_durability: Durability::Disk,
+            fail: Box::new(fail),
+            synced: true,
+            groups: 0,
+            bytes: 0,
+        };
+        Bench { writer, failed, _place: place }
+    }
+
+    fn put(&self, command: Command) {
+        let mut sending = pin!(self.writer.commands.send(1, command));
+        let sent = sending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(sent, Poll::Ready(Ok(()))), "there is room");
+    }
+
+    fn submit(&self, op: Op) -> Answer<Result<Ordered>> {
+        let (asker, ordered) = answer();
+        let batch = Batch::new(Author::Broker, Durability::Disk, Timestamp(1)).with(op);
+        self.put(Command::Submit(batch, asker));
+        ordered
+    }
+
+    /// One transaction of what is queued. Answers whether the writer goes on.
+    fn transact(&mut self) -> bool {
+        let first = self.writer.commands.try_receive_if(|_| true).expect("something is queued");
+        self.writer.transact(first)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+fn retain(name: &str, payload: impl AsRef<[u8]>) -> Op {
+    Op::Retain(Arc::new(message(name, payload)))
+}
+
+fn ordered(answer: Answer<Result<Ordered>>) -> Result<Ordered> {
+    block_on(answer).expect("it is answered")
+}
+
+#[test]
+fn what_waits_is_one_transaction() {
+    let mut bench = Bench::new();
+    let answers: Vec<_> = (0..50).map(|n| bench.submit(retain(&format!("r/{n}"), ""))).collect();
+    assert!(bench.transact());
+    for answer in answers {
+        let batch = ordered(answer).expect("it is applied");
+        assert_eq!(block_on(batch.commitment.wait()), Ok(Durability::Disk));
+    }
+    assert_eq!(bench.writer.counters.commits.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_commit_that_fails_fails_every_batch_of_it() {
+    let mut bench = Bench::new();
+    // A key that is checked at the commit, and does not hold.
+    let sabotage = "CREATE TABLE sabotage (x REFERENCES sessions (id) DEFERRABLE INITIALLY DEFERRED);
+                    CREATE TRIGGER sabotaged AFTER INSERT ON messages BEGIN INSERT INTO sabotage VALUES (99); END";
+    bench.writer.db.execute_batch(sabotage).expect("it is set up");
+    let answers = [bench.submit(Op::Unretain(topic("a"))), bench.submit(retain("b", ""))];
+    let (asker, opened) = answer();
+    bench.put(Command::Open(connect("c"), asker));
+    assert!(!bench.transact(), "nobody knows what is wrong with the database");
+    assert!(bench.has_failed(), "and the store is closed");
+    for answer in answers {
+        let batch = ordered(answer).expect("it was ordered before the commit");
+        let error = block_on(batch.commitment.wait()).expect_err("the commit failed");
+        assert_eq!((error.kind(), error.certainty()), (ErrorKind::Fatal, Certainty::Unknown), "{error}");
+    }
+    let error = block_on(opened).expect("it is answered").expect_err("an open is durable or nothing");
+    assert_eq!(error.kind(), ErrorKind::Fatal, "{error}");
+    let stored: i64 = bench
+        .writer
+        .db
+        .query_row("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM sessions)", [], |row| {
+            row.get(0)
+        })
+        .expect("it counts");
+    assert_eq!(stored, 0, "all of it was taken back");
+}
+
+#[test]
+fn a_full_database_refuses_what_grows_and_takes_what_removes() {
+    let mut bench = Bench::new();
+    let small = bench.submit(retain("small", [0; 9000]));
+    assert!(bench.transact());
+    ordered(small).expect("there is room");
+    let pages: i64 =
+        bench.writer.db.pragma_query_value(None, "page_count", |row| row.get(0)).expect("it counts");
+    bench.writer.db.pragma_update(None, "max_page_count", pages + 2).expect("it is set");
+
+    let large = bench.submit(retain("large", vec![0; 1 << 20]));
+    let removal = bench.submit(Op::Unretain(topic("small")));
+    while let Some(first) = bench.writer.commands.try_receive_if(|_| true) {
+        assert!(bench.writer.transact(first), "a full disk is no reason to end");
+    }
+    let error = match ordered(large) {
+        Ok(_) => panic!("a megabyte fits into two pages"),
+        Err(error) => error,
+    };
+    assert_eq!((error.kind(), error.certainty()), (ErrorKind::Full, Certainty::NotApplied), "{error}");
+    let removed = ordered(removal).expect("it is applied");
+    assert_eq!(removed.outcomes, [Outcome::Done]);
+    assert_eq!(block_on(removed.commitment.wait()), Ok(Durability::Disk));
+    assert!(!bench.has_failed());
+}
+
+#[test]
+fn a_writer_that_goes_leaves_nobody_waiting() {
+    let bench = Bench::new();
+    let queued = bench.submit(retain("r", ""));
+    let commitment = Arc::new(Latch::new());
+    let group = Group { commitment: Arc::clone(&commitment), opened: Vec::new(), batches: 0, bytes: 0 };
+    drop(group);
+    let error = block_on(commitment.wait()).expect_err("it was never committed");
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    drop(bench.writer);
+    assert!(block_on(queued).is_none(), "its asker is gone");
+}
+
+#[test]
+fn what_asks_for_less_is_not_synced_and_what_asks_for_more_begins_anew() {
+    let mut bench = Bench::new();
+    let submit = |bench: &Bench, durability| {
+        let (asker, ordered) = answer();
+        bench.put(Command::Submit(Batch::new(Author::Broker, durability, Timestamp(1)), asker));
+        ordered
+    };
+    let weak = submit(&bench, Durability::Process);
+    let strong = submit(&bench, Durability::Disk);
+    let weak_again = submit(&bench, Durability::Memory);
+    assert!(bench.transact());
+    assert!(!bench.writer.synced);
+    assert!(bench.transact());
+    assert!(bench.writer.synced);
+    let levels = [weak, strong, weak_again]
+        .map(|answer| block_on(ordered(answer).expect("it is applied").commitment.wait()));
+    assert_eq!(levels, [Ok(Durability::Process), Ok(Durability::Disk), Ok(Durability::Disk)]);
+}
