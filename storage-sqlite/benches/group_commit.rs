@@ -1,12 +1,13 @@
 //! Durable enqueues a second by 64 publishers, beside a bare loop of batched inserts with the same engine, rows and
 //! pragmas, in batches of the mean size that the store reached. Both on the same disk, in turns.
 //!
-//! `cargo bench -p opifex-storage-sqlite --bench group_commit`; the rounds take a few seconds each.
+//! `cargo bench -p opifex-storage-sqlite --bench group_commit`; the rounds take two seconds each.
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -19,14 +20,19 @@ use rusqlite::{Connection, params};
 
 const PUBLISHERS: usize = 64;
 const PAYLOAD: [u8; 256] = [b'x'; 256];
-const ROUND: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 9;
 
-struct Unpark(Thread);
+/// A publisher's waker: it is to be polled again.
+struct Ready {
+    ready: AtomicBool,
+    thread: Thread,
+}
 
-impl Wake for Unpark {
+impl Wake for Ready {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.ready.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
@@ -40,25 +46,34 @@ async fn publish(store: &SqliteStore, session: SessionId) -> Result<()> {
     Ok(())
 }
 
+type Publish<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
 /// Batches a second, and the mean of them in a commit.
 fn by_store(dir: &Path) -> (f64, f64) {
     let store = SqliteStore::open(dir).expect("it opens");
     let session = block_on(store.open_session(connect("c"))).expect("it opens").session.id;
     let before = store.commit_counts();
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
     let start = Instant::now();
-    type Publish<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
-    let mut publishers: Vec<Publish<'_>> =
-        (0..PUBLISHERS).map(|_| Box::pin(publish(&store, session)) as Publish<'_>).collect();
+    let mut publishers: Vec<(Publish<'_>, Arc<Ready>)> = (0..PUBLISHERS)
+        .map(|_| {
+            let ready = Ready { ready: AtomicBool::new(true), thread: thread::current() };
+            (Box::pin(publish(&store, session)) as Publish<'_>, Arc::new(ready))
+        })
+        .collect();
     while start.elapsed() < ROUND {
-        for publisher in &mut publishers {
-            while let Poll::Ready(result) = publisher.as_mut().poll(&mut context) {
+        for (publisher, ready) in &mut publishers {
+            if !ready.ready.swap(false, Ordering::Acquire) {
+                continue;
+            }
+            let waker = Waker::from(Arc::clone(ready));
+            while let Poll::Ready(result) = publisher.as_mut().poll(&mut Context::from_waker(&waker)) {
                 result.expect("it is stored");
                 *publisher = Box::pin(publish(&store, session));
             }
         }
-        thread::park_timeout(Duration::from_millis(10));
+        if !publishers.iter().any(|(_, ready)| ready.ready.load(Ordering::Acquire)) {
+            thread::park_timeout(Duration::from_millis(10));
+        }
     }
     let elapsed = start.elapsed().as_secs_f64();
     let after = store.commit_counts();
