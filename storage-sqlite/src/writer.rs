@@ -20,6 +20,9 @@ const MAX_GROUP: usize = 4096;
 /// And no more bytes of messages.
 const MAX_GROUP_BYTES: usize = 32 << 20;
 
+/// The callers of so many batches at most wait to be told that they are ordered.
+const MAX_UNTOLD: usize = 256;
+
 /// The write-ahead log is copied into the database after so many transactions or bytes.
 const CHECKPOINT_GROUPS: usize = 500;
 const CHECKPOINT_BYTES: usize = 16 << 20;
@@ -86,16 +89,37 @@ pub(crate) struct Writer {
 /// A transaction that is open.
 struct Group {
     commitment: Arc<Commitment>,
+    /// Batches that were applied and whose callers do not know it yet.
+    applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
     opened: Vec<(Asker<Result<OpenedSession>>, OpenedSession)>,
     batches: usize,
     bytes: usize,
 }
 
+impl Group {
+    /// Tells what was applied that it is ordered: some at a time, since each telling may wake a thread.
+    fn tell_ordered(&mut self) {
+        for (asker, outcomes) in self.applied.drain(..) {
+            asker.give(Ok(Ordered { outcomes, commitment: Arc::clone(&self.commitment) }));
+        }
+    }
+
+    /// Tells everybody that the transaction failed.
+    fn tell_failed(&mut self, error: &StoreError) {
+        self.commitment.give(Err(error.clone()));
+        for (asker, _) in self.applied.drain(..) {
+            asker.give(Err(error.clone()));
+        }
+        for (asker, _) in self.opened.drain(..) {
+            asker.give(Err(error.clone()));
+        }
+    }
+}
+
 impl Drop for Group {
     /// Nobody waits for ever, whatever happened to the writer.
     fn drop(&mut self) {
-        let error = StoreError::unknown(ErrorKind::Fatal, "the writer of the store failed");
-        self.commitment.give(Err(error));
+        self.tell_failed(&StoreError::unknown(ErrorKind::Fatal, "the writer of the store failed"));
     }
 }
 
@@ -121,8 +145,13 @@ impl Writer {
     /// One transaction of what waits now. Answers whether the store can go on.
     fn transact(&mut self, first: Command) -> bool {
         let durability = first.durability().clamp(Durability::Process, self.max_durability);
-        let mut group =
-            Group { commitment: Arc::new(Latch::new()), opened: Vec::new(), batches: 0, bytes: 0 };
+        let mut group = Group {
+            commitment: Arc::new(Latch::new()),
+            applied: Vec::new(),
+            opened: Vec::new(),
+            batches: 0,
+            bytes: 0,
+        };
         let begun = self.sync_for(durability).and_then(|()| self.db.execute_batch("BEGIN IMMEDIATE"));
         if let Err(error) = begun {
             first.refuse(told(&error));
@@ -138,8 +167,15 @@ impl Writer {
             }
             // What wants more of the disk than this transaction gives begins the next one.
             let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
-            next = self.commands.try_receive_if(joins);
+            if group.applied.len() >= MAX_UNTOLD {
+                group.tell_ordered();
+            }
+            next = self.commands.try_receive_if(joins).or_else(|| {
+                group.tell_ordered();
+                self.commands.try_receive_if(joins)
+            });
         }
+        group.tell_ordered();
         self.commit(group, durability)
     }
 
@@ -165,10 +201,7 @@ impl Writer {
         let state = State { db: &self.db };
         match command {
             Command::Submit(batch, asker) => match self.keep_or_undo(state.submit(&batch)) {
-                Ok(Ok(outcomes)) => {
-                    let commitment = Arc::clone(&group.commitment);
-                    asker.give(Ok(Ordered { outcomes, commitment }));
-                }
+                Ok(Ok(outcomes)) => group.applied.push((asker, outcomes)),
                 Ok(Err(error)) => asker.give(Err(error)),
                 Err(error) => {
                     asker.give(Err(told(&error)));
@@ -238,10 +271,7 @@ impl Writer {
         if !survives {
             (self.fail)();
         }
-        group.commitment.give(Err(error.clone()));
-        for (asker, _) in group.opened.drain(..) {
-            asker.give(Err(error.clone()));
-        }
+        group.tell_failed(&error);
         survives
     }
 

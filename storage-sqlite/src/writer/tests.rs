@@ -151,7 +151,13 @@ fn a_writer_that_goes_leaves_nobody_waiting() {
     let bench = Bench::new();
     let queued = bench.submit(retain("r", ""));
     let commitment = Arc::new(Latch::new());
-    let group = Group { commitment: Arc::clone(&commitment), opened: Vec::new(), batches: 0, bytes: 0 };
+    let group = Group {
+        commitment: Arc::clone(&commitment),
+        applied: Vec::new(),
+        opened: Vec::new(),
+        batches: 0,
+        bytes: 0,
+    };
     drop(group);
     let error = block_on(commitment.wait()).expect_err("it was never committed");
     assert_eq!(error.kind(), ErrorKind::Fatal);
