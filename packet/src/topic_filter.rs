@@ -36,7 +36,7 @@ impl<'a> TopicFilter<'a> {
 
     /// The same for 3.x, where `$share/` means nothing: an ill-formed shared filter is an ordinary
     /// filter there.
-    pub(crate) fn without_share_rules(filter: &'a str) -> Result<Self, TopicError> {
+    pub fn without_share_rules(filter: &'a str) -> Result<Self, TopicError> {
         check(filter)?;
         Ok(TopicFilter(Cow::Borrowed(filter)))
     }

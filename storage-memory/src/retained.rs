@@ -10,14 +10,11 @@ use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use opifex_packet::{TopicFilter, TopicName};
+use opifex_storage::encoding::topic_seek::{After, SEPARATOR, Sought};
 use opifex_storage::{Cursor, Message, Page, PageLimit, RecordVersion, Result, Retained, Timestamp};
 
 use crate::due::{DueIndex, DueKey};
 use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
-
-mod seek;
-
-use seek::{After, Sought};
 
 /// The retained messages of all topics.
 #[derive(Default)]
@@ -176,7 +173,7 @@ fn write_key(key: &mut String, topic: &str) {
     key.clear();
     for (index, level) in topic.split('/').enumerate() {
         if index > 0 {
-            key.push(seek::SEPARATOR);
+            key.push(SEPARATOR);
         }
         key.push_str(level);
     }

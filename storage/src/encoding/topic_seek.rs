@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 /// What stands for `/` in a key: no topic holds it, and it sorts before everything that a topic can hold.
-pub(super) const SEPARATOR: char = '\0';
+pub const SEPARATOR: char = '\0';
 
 /// The character after it.
 const ABOVE_SEPARATOR: char = '\u{1}';
@@ -15,7 +15,7 @@ const ABOVE_SEPARATOR: char = '\u{1}';
 const ABOVE_DOLLAR: &str = "%";
 
 /// A filter that is walked for.
-pub(super) struct Sought<'a> {
+pub struct Sought<'a> {
     levels: Vec<&'a str>,
     /// Kept for its capacity: the key to seek to.
     to: String,
@@ -23,7 +23,7 @@ pub(super) struct Sought<'a> {
 
 /// Where the walk goes on behind a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum After<'a> {
+pub enum After<'a> {
     /// At the next key.
     NextKey,
     /// At this key, or the first one behind it.
@@ -33,19 +33,20 @@ pub(super) enum After<'a> {
 }
 
 impl<'a> Sought<'a> {
-    pub(super) fn new(filter: &'a str) -> Sought<'a> {
+    /// Of the text of a filter, without `$share/.../`.
+    pub fn new(filter: &'a str) -> Sought<'a> {
         Sought { levels: filter.split('/').collect(), to: String::new() }
     }
 
     /// Where the first match can be.
-    pub(super) fn first_key(&mut self) -> String {
+    pub fn first_key(&mut self) -> String {
         self.to.clear();
         self.push_literals(0);
         self.to.clone()
     }
 
     /// Whether a key matches, and where the walk goes on behind it.
-    pub(super) fn judge(&mut self, key: &str) -> (bool, After<'_>) {
+    pub fn judge(&mut self, key: &str) -> (bool, After<'_>) {
         // The end of the level in the key that the filter's last `+` so far stands for.
         let mut plus_end = None;
         let mut start = 0;

@@ -1,0 +1,39 @@
+//! The contract's cases on `KvPersistence` over the smallest engine there is: a `BTreeMap` behind a lock. What fails
+//! here is the ordered-KV road itself and no engine's fault.
+
+#[path = "ordered_kv/tree.rs"]
+mod tree;
+
+use opifex_conformance::{Factory, persistence_suite};
+use opifex_storage::{KvPersistence, Result};
+use tree::Tree;
+
+struct OverTree {
+    quick_reads: bool,
+}
+
+impl Factory for OverTree {
+    type Store = KvPersistence<Tree>;
+    /// The rows, whether somebody has them open or not.
+    type Place = Tree;
+
+    fn place(&self) -> Tree {
+        Tree::new(self.quick_reads)
+    }
+
+    async fn open(&self, place: &Tree) -> Result<KvPersistence<Tree>> {
+        KvPersistence::open(place.clone())
+    }
+}
+
+mod with_reads_on_the_callers_thread {
+    use super::*;
+
+    persistence_suite!(OverTree { quick_reads: true });
+}
+
+mod with_reads_on_a_thread_of_their_own {
+    use super::*;
+
+    persistence_suite!(OverTree { quick_reads: false });
+}

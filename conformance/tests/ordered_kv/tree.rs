@@ -1,0 +1,68 @@
+//! A `BTreeMap` as an ordered key-value engine.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use opifex_storage::{Durability, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, WriteBatch};
+
+type Map = BTreeMap<Bytes, Bytes>;
+
+/// Clones are handles to the same rows.
+#[derive(Clone)]
+pub(crate) struct Tree {
+    rows: Arc<RwLock<Map>>,
+    quick_reads: bool,
+}
+
+pub(crate) struct Seen<'a>(RwLockReadGuard<'a, Map>);
+
+impl Tree {
+    pub(crate) fn new(quick_reads: bool) -> Tree {
+        Tree { rows: Arc::default(), quick_reads }
+    }
+}
+
+impl OrderedKv for Tree {
+    type Snapshot<'a> = Seen<'a>;
+
+    fn capabilities(&self) -> KvCapabilities {
+        KvCapabilities {
+            quick_reads: self.quick_reads,
+            max_message_bytes: 3 << 20,
+            max_batch_ops: 20_000,
+            max_batch_bytes: 12 << 20,
+            ..KvCapabilities::new("tree", Durability::Memory)
+        }
+    }
+
+    fn snapshot(&self) -> Result<Seen<'_>> {
+        Ok(Seen(self.rows.read().expect("no writer panics")))
+    }
+
+    fn write(&self, batch: &WriteBatch) -> Result<()> {
+        let mut rows = self.rows.write().expect("no writer panics");
+        for (key, value) in batch.changes() {
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl KvSnapshot for Seen<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
+        let rows = self.0.range(Bytes::copy_from_slice(from)..Bytes::copy_from_slice(to));
+        Box::new(rows.map(|(key, value)| Ok((key.clone(), value.clone()))))
+    }
+}

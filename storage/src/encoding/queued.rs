@@ -1,0 +1,108 @@
+//! An entry of a session's queue: all but its number, which is in its key, and its message, which is a body.
+
+use std::sync::Arc;
+
+use opifex_packet::{PacketId, QoS};
+
+use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
+use crate::{QueuedState, Timestamp};
+
+/// A stored queue entry. What removing it needs stands here, so that its body is not read for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedRow {
+    /// The number of its message's body; `None` once it was released.
+    pub body: Option<u64>,
+    /// The bytes of its message; 0 once it was released.
+    pub size_bytes: u64,
+    /// When its message expires.
+    pub expires_at: Option<Timestamp>,
+    /// The effective QoS.
+    pub qos: QoS,
+    /// The RETAIN flag to send.
+    pub retain: bool,
+    /// How far its delivery has come.
+    pub state: QueuedState,
+    /// Subscription identifiers to send.
+    pub subscription_ids: Vec<u32>,
+    /// The shared subscription that it belongs to.
+    pub share: Option<Arc<str>>,
+}
+
+const WAITING: u8 = 0;
+const ASSIGNED: u8 = 1;
+const RELEASED: u8 = 2;
+
+impl QueuedRow {
+    /// When the entry expires: never, once it has a packet id.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.expires_at.filter(|_| self.is_waiting())
+    }
+
+    /// Whether no packet id is recorded.
+    pub fn is_waiting(&self) -> bool {
+        self.state == QueuedState::Waiting
+    }
+}
+
+impl StoredRecord for QueuedRow {
+    fn write(&self, fields: &mut FieldWriter) {
+        fields.optional(self.body);
+        fields.number(self.size_bytes);
+        fields.moment(self.expires_at);
+        fields.byte(u8::from(self.qos) | u8::from(self.retain) << 2);
+        let (state, packet_id) = match self.state {
+            QueuedState::Waiting => (WAITING, None),
+            QueuedState::Assigned(id) => (ASSIGNED, Some(id)),
+            QueuedState::Released(id) => (RELEASED, Some(id)),
+        };
+        fields.byte(state);
+        if let Some(id) = packet_id {
+            fields.number(id.get().into());
+        }
+        fields.number(self.subscription_ids.len() as u64);
+        self.subscription_ids.iter().for_each(|id| fields.number((*id).into()));
+        fields.byte(u8::from(self.share.is_some()));
+        if let Some(share) = &self.share {
+            fields.bytes(share.as_bytes());
+        }
+    }
+
+    fn read(fields: &mut FieldReader) -> Result<Self, Malformed> {
+        let body = fields.optional()?;
+        let size_bytes = fields.number()?;
+        let expires_at = fields.moment()?;
+        let flags = fields.byte()?;
+        let qos = QoS::try_from(flags & 0b11).map_err(|_| Malformed("a quality of service"))?;
+        let state = match fields.byte()? {
+            WAITING => QueuedState::Waiting,
+            ASSIGNED => QueuedState::Assigned(packet_id(fields)?),
+            RELEASED => QueuedState::Released(packet_id(fields)?),
+            _ => return Err(Malformed("a state of delivery")),
+        };
+        // The count is not trusted with an allocation: each identifier takes a byte at least.
+        let mut subscription_ids = Vec::new();
+        for _ in 0..fields.number()? {
+            subscription_ids.push(fields.number_u32()?);
+        }
+        let share = match fields.byte()? {
+            0 => None,
+            1 => Some(Arc::from(fields.text()?)),
+            _ => return Err(Malformed("0 or 1 before a share")),
+        };
+        Ok(QueuedRow {
+            body,
+            size_bytes,
+            expires_at,
+            qos,
+            retain: flags & 0b100 != 0,
+            state,
+            subscription_ids,
+            share,
+        })
+    }
+}
+
+fn packet_id(fields: &mut FieldReader) -> Result<PacketId, Malformed> {
+    let id = u16::try_from(fields.number()?).ok().and_then(PacketId::new);
+    id.ok_or(Malformed("a packet id"))
+}

@@ -1,0 +1,262 @@
+//! The contract over any ordered key-value engine: [`KvPersistence`].
+//!
+//! One writer thread owns all writing: it takes what waits, orders it over a snapshot, answers the outcomes, writes all
+//! of it as one atomic batch, and syncs once (group commit). Reads come from snapshots, on a reader thread or on the
+//! caller's. There is no runtime here, and no engine.
+//!
+//! Reading order: this file (the handle that the broker has), `writer`, `transaction` (rows with changes that are not
+//! written yet), `batch`, then a file a record, named as in every backend.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use opifex_packet::{Properties, PropertyContext, TopicFilter};
+
+use crate::encoding::{Counters, key, seal, unseal};
+use crate::{
+    Batch, Capabilities, Cursor, Due, Durability, ErrorKind, KvCapabilities, KvSnapshot, Message, Op,
+    OpenSession, OpenedSession, OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record,
+    RecordKind, Result, Retained, Seq, SessionId, StoreError, Timestamp, WriteBatch,
+};
+
+mod mailbox;
+mod oneshot;
+mod page;
+mod reader;
+mod transaction;
+mod writer;
+
+mod batch;
+mod body;
+mod due;
+mod inbound;
+mod queue;
+mod retained;
+mod scan;
+mod session;
+mod subscription;
+mod will;
+
+use mailbox::Mailbox;
+use reader::Reader;
+use writer::{Request, Writer};
+
+/// A store over an ordered key-value engine. See [`crate::ordered_kv`] for how an engine is brought.
+///
+/// Dropping it waits until its threads have written what was ordered, and lets the engine go.
+pub struct KvPersistence<K: OrderedKv> {
+    kv: Arc<K>,
+    capabilities: Capabilities,
+    requests: Arc<Mailbox<Request>>,
+    /// Set before the mailbox is closed, and by the writer when the engine failed.
+    closed: Arc<AtomicBool>,
+    /// `None`: reads are made on the caller's thread.
+    reader: Option<Reader<K>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl<K: OrderedKv> KvPersistence<K> {
+    /// Opens the store that the engine holds, or begins one in an engine that holds nothing. Blocks as long as the
+    /// engine does. `Unsupported`: the engine holds rows that are no store's; `Corrupt`: the store's own first row is
+    /// damaged.
+    pub fn open(kv: K) -> Result<KvPersistence<K>> {
+        let declared = kv.capabilities();
+        let counters = begin(&kv)?;
+        let kv = Arc::new(kv);
+        let closed = Arc::new(AtomicBool::new(false));
+        let requests = Arc::new(Mailbox::new(declared.max_waiting_batches, declared.max_waiting_bytes));
+        let writer = Writer::new(Arc::clone(&kv), Arc::clone(&requests), Arc::clone(&closed), counters);
+        let reader = if declared.quick_reads { None } else { Some(Reader::start(&kv, declared.name)?) };
+        let writer = thread::Builder::new()
+            .name(format!("{}-writer", declared.name))
+            .spawn(move || writer.run())
+            .map_err(|error| no_thread(&error))?;
+        let capabilities = capabilities_of(&declared);
+        Ok(KvPersistence { kv, capabilities, requests, closed, reader, writer: Some(writer) })
+    }
+
+    /// Runs a read over a snapshot.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&K::Snapshot<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        match &self.reader {
+            None => read(&self.kv.snapshot()?),
+            Some(reader) => reader.read(read).await,
+        }
+    }
+
+    fn check_durability(&self, asked: Durability) -> Result<()> {
+        if asked <= self.capabilities.max_durability {
+            return Ok(());
+        }
+        let name = self.capabilities.name;
+        let message = format!("the {name} store does not offer durability {asked}");
+        Err(StoreError::not_applied(ErrorKind::Unsupported, message))
+    }
+}
+
+impl<K: OrderedKv> Persistence for KvPersistence<K> {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn open_session(&self, open: OpenSession) -> Result<OpenedSession> {
+        self.check_durability(open.durability)?;
+        let bytes = match &open.will {
+            Some(will) => message_fits(&will.message, &self.capabilities)?,
+            None => 0,
+        };
+        let (sender, receiver) = oneshot::channel();
+        self.requests.send(Request::Open(open, sender), bytes).await.map_err(|_| closed())?;
+        receiver.await.unwrap_or_else(|| Err(writer_is_gone()))
+    }
+
+    async fn submit(&self, batch: Batch) -> Result<Receipt> {
+        self.check_durability(batch.durability)?;
+        let bytes = batch_fits(&batch, &self.capabilities)?;
+        let (sender, receiver) = oneshot::channel();
+        self.requests.send(Request::Submit(batch, sender), bytes).await.map_err(|_| closed())?;
+        let ordered = receiver.await.unwrap_or_else(|| Err(writer_is_gone()))?;
+        let durable = ordered.durable;
+        Ok(Receipt::pending(ordered.outcomes, async move {
+            durable.await.unwrap_or_else(|| Err(writer_is_gone()))
+        }))
+    }
+
+    async fn queue(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {
+        self.read(move |rows| queue::queue_page(rows, session, after, limit)).await
+    }
+
+    async fn retained(
+        &self,
+        filters: &[TopicFilter<'_>],
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> Result<Page<Retained>> {
+        let filters: Vec<_> = filters.iter().map(|filter| filter.clone().into_owned()).collect();
+        self.read(move |rows| retained::retained_page(rows, &filters, cursor, limit)).await
+    }
+
+    async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>> {
+        self.read(move |rows| scan::scan_page(rows, kind, cursor, limit)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
+        self.read(move |rows| due::due_page(rows, now, limit)).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        let (sender, receiver) = oneshot::channel();
+        if !self.requests.close(Some(Request::Close(sender))) {
+            return Err(closed());
+        }
+        receiver.await.unwrap_or_else(|| Err(writer_is_gone()))
+    }
+}
+
+impl<K: OrderedKv> Drop for KvPersistence<K> {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+        self.requests.close(None);
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has answered everybody `Fatal`; there is nobody left to tell.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The counters of the store in the engine. An empty engine gets them, which marks it as a store.
+fn begin<K: OrderedKv>(kv: &K) -> Result<Counters> {
+    let key = key::counters();
+    let snapshot = kv.snapshot()?;
+    if let Some(value) = snapshot.get(&key)? {
+        return unseal(&key, &value);
+    }
+    if let Some(row) = snapshot.range(&[], &[0xff; 16]).next() {
+        row?;
+        return Err(StoreError::not_applied(
+            ErrorKind::Unsupported,
+            "what is stored there is not a store of this broker: it has rows, and no counters",
+        ));
+    }
+    drop(snapshot);
+    let counters = Counters::default();
+    let value = seal(&key, &counters);
+    kv.write(&WriteBatch([(key, Some(value))].into()))?;
+    kv.sync()?;
+    Ok(counters)
+}
+
+fn capabilities_of(declared: &KvCapabilities) -> Capabilities {
+    Capabilities {
+        name: declared.name,
+        max_durability: declared.durability,
+        max_batch_ops: declared.max_batch_ops,
+        max_batch_bytes: declared.max_batch_bytes,
+        max_message_bytes: declared.max_message_bytes,
+        max_retained_messages: None,
+        unknown_outcomes: false,
+        exclusive: true,
+    }
+}
+
+/// Refuses a batch beyond the declared limits; answers the bytes of its messages.
+fn batch_fits(batch: &Batch, capabilities: &Capabilities) -> Result<usize> {
+    let (mut ops, mut bytes) = (batch.ops.len(), 0);
+    for op in &batch.ops {
+        match op {
+            Op::Enqueue { message, targets } => {
+                ops += targets.len();
+                bytes += message_fits(message, capabilities)?;
+            }
+            Op::Retain(message) => bytes += message_fits(message, capabilities)?,
+            _ => {}
+        }
+    }
+    if ops > capabilities.max_batch_ops {
+        return Err(too_large("a batch", ops, capabilities.max_batch_ops, "operations"));
+    }
+    if bytes > capabilities.max_batch_bytes {
+        return Err(too_large("a batch", bytes, capabilities.max_batch_bytes, "bytes of messages"));
+    }
+    Ok(bytes)
+}
+
+/// Refuses a message that is too large, or that could not be read again; answers its bytes.
+fn message_fits(message: &Message, capabilities: &Capabilities) -> Result<usize> {
+    let size = message.size_bytes();
+    if size > capabilities.max_message_bytes {
+        return Err(too_large("a message", size, capabilities.max_message_bytes, "bytes"));
+    }
+    // A program can push what no packet may hold, and what is read back is checked.
+    if !message.properties.is_empty() {
+        Properties::from_bytes(PropertyContext::Publish, message.properties.as_bytes()).map_err(|error| {
+            let message = format!("the properties of a message to {} are not valid: {error}", message.topic);
+            StoreError::not_applied(ErrorKind::Unsupported, message)
+        })?;
+    }
+    Ok(size)
+}
+
+fn too_large(what: &str, is: usize, limit: usize, unit: &str) -> StoreError {
+    let message = format!("{what} of {is} {unit} exceeds the limit of {limit}");
+    StoreError::not_applied(ErrorKind::TooLarge, message)
+}
+
+fn closed() -> StoreError {
+    StoreError::not_applied(ErrorKind::Closed, "the store is closed")
+}
+
+fn writer_is_gone() -> StoreError {
+    StoreError::unknown(ErrorKind::Fatal, "the store's thread ended before it answered: its engine panicked")
+}
+
+fn no_thread(error: &std::io::Error) -> StoreError {
+    StoreError::not_applied(ErrorKind::Fatal, format!("no thread for the store: {error}"))
+}

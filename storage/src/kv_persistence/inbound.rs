@@ -1,0 +1,45 @@
+//! Packet ids of QoS 2 messages that came in.
+
+use opifex_packet::PacketId;
+
+use crate::encoding::{Marker, key, unseal};
+use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::{KvSnapshot, Outcome, Result, SessionId};
+
+impl<S: KvSnapshot> Transaction<'_, S> {
+    pub(super) fn put_inbound(&mut self, id: SessionId, packet_id: PacketId) -> Result<Outcome> {
+        let Some(mut session) = self.live(id)? else { return Ok(Outcome::Absent) };
+        let key = key::inbound(id, packet_id);
+        if self.has::<Marker>(&key)? {
+            return Ok(Outcome::Present);
+        }
+        self.put(key, &Marker);
+        session.inbound += 1;
+        self.put_session(id, &session);
+        Ok(Outcome::Done)
+    }
+
+    /// Answers whether it was there.
+    pub(super) fn delete_inbound(&mut self, id: SessionId, packet_id: PacketId) -> Result<bool> {
+        let Some(mut session) = self.live(id)? else { return Ok(false) };
+        let key = key::inbound(id, packet_id);
+        let existed = self.has::<Marker>(&key)?;
+        if existed {
+            self.remove(key);
+            session.inbound = session.inbound.saturating_sub(1);
+            self.put_session(id, &session);
+        }
+        Ok(existed)
+    }
+
+    /// All of a session's, ascending.
+    pub(super) fn inbound_ids(&self, id: SessionId) -> Result<Vec<PacketId>> {
+        let (from, to) = key::of_session(key::kind::INBOUND, id);
+        let rows = self.range(&from, &to).map(|row| {
+            let (key, value) = row?;
+            unseal::<Marker>(&key, &value)?;
+            key::packet_id_of(&key)
+        });
+        rows.collect()
+    }
+}

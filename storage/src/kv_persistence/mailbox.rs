@@ -1,0 +1,153 @@
+//! The bounded way to a thread: senders are futures that wait for room in the order in which they came, the thread
+//! takes everything that waits at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::task::{Poll, Waker};
+
+/// A queue of requests with limits of count and bytes.
+pub(super) struct Mailbox<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    max_items: usize,
+    max_bytes: usize,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    bytes: usize,
+    closed: bool,
+    next_ticket: u64,
+    /// Who waits for room, first come first.
+    waiting: BTreeMap<u64, Waker>,
+}
+
+impl<T> Mailbox<T> {
+    pub(super) fn new(max_items: usize, max_bytes: usize) -> Mailbox<T> {
+        let state = State {
+            items: VecDeque::new(),
+            bytes: 0,
+            closed: false,
+            next_ticket: 0,
+            waiting: BTreeMap::new(),
+        };
+        Mailbox { state: Mutex::new(state), filled: Condvar::new(), max_items, max_bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// Waits for room and puts the request in; gives it back when the mailbox is closed.
+    pub(super) async fn send(&self, item: T, bytes: usize) -> Result<(), T> {
+        let mut item = Some(item);
+        let mut place = Place { mailbox: self, ticket: None };
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            let item_now = item.take().expect("a future is not polled after it was ready");
+            if state.closed {
+                return Poll::Ready(Err(item_now));
+            }
+            let room = self.has_room(&state, bytes);
+            let behind_others = state.waiting.keys().next().is_some_and(|ticket| {
+                // Somebody who came before and has not been woken yet goes first.
+                place.ticket.is_none_or(|own| *ticket < own)
+            });
+            if room && !behind_others {
+                state.items.push_back(item_now);
+                state.bytes += bytes;
+                if let Some(ticket) = place.ticket.take() {
+                    state.waiting.remove(&ticket);
+                }
+                let next = self.next_to_wake(&mut state);
+                drop(state);
+                self.filled.notify_one();
+                if let Some(waker) = next {
+                    waker.wake();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            item = Some(item_now);
+            let ticket = *place.ticket.get_or_insert_with(|| {
+                state.next_ticket += 1;
+                state.next_ticket
+            });
+            state.waiting.insert(ticket, cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn has_room(&self, state: &State<T>, bytes: usize) -> bool {
+        let fits = state.items.len() < self.max_items && state.bytes.saturating_add(bytes) <= self.max_bytes;
+        fits || state.items.is_empty()
+    }
+
+    /// The first who waits, if there may be room for it. It keeps its place until it has used it.
+    fn next_to_wake(&self, state: &mut State<T>) -> Option<Waker> {
+        if state.items.len() >= self.max_items {
+            return None;
+        }
+        state.waiting.values().next().cloned()
+    }
+
+    /// Waits for requests and takes them all; `None` when the mailbox is closed and empty.
+    pub(super) fn take_all(&self) -> Option<VecDeque<T>> {
+        let mut state = self.lock();
+        while state.items.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.filled.wait(state).expect("no holder of this lock panics");
+        }
+        let items = std::mem::take(&mut state.items);
+        state.bytes = 0;
+        let next = self.next_to_wake(&mut state);
+        drop(state);
+        if let Some(waker) = next {
+            waker.wake();
+        }
+        Some(items)
+    }
+
+    /// Refuses further requests; those inside, and then this last one, are still taken. Answers whether it was open:
+    /// if not, the last one is dropped.
+    pub(super) fn close(&self, last: Option<T>) -> bool {
+        let mut state = self.lock();
+        let was_open = !std::mem::replace(&mut state.closed, true);
+        if was_open {
+            state.items.extend(last);
+        }
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.filled.notify_all();
+        waiting.into_values().for_each(Waker::wake);
+        was_open
+    }
+
+    /// Drops what is inside, when nobody will take it any more.
+    pub(super) fn clear(&self) {
+        let items = std::mem::take(&mut self.lock().items);
+        drop(items);
+    }
+}
+
+/// The place of a future that waits: given up when the future is dropped, and whoever is next is woken.
+struct Place<'a, T> {
+    mailbox: &'a Mailbox<T>,
+    ticket: Option<u64>,
+}
+
+impl<T> Drop for Place<'_, T> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let mut state = self.mailbox.lock();
+        state.waiting.remove(&ticket);
+        let next = self.mailbox.next_to_wake(&mut state);
+        drop(state);
+        if let Some(waker) = next {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What all walks have in common: how much a page takes and looks at.
+
+use crate::{ErrorKind, PageLimit, StoreError};
+
+/// A page looks at no more rows than this, whatever it finds: a snapshot may hold writers up.
+pub(super) const MAX_EXAMINED: usize = 1024;
+
+/// Whether a page with so many items and bytes takes no more.
+pub(super) fn is_full(items: usize, bytes: usize, limit: &PageLimit) -> bool {
+    items >= limit.items.max(1) || (items > 0 && bytes >= limit.bytes)
+}
+
+/// What is answered to a cursor that this store did not make.
+pub(super) fn bad_cursor() -> StoreError {
+    StoreError::not_applied(ErrorKind::Unsupported, "the cursor is not one of this store and walk")
+}

@@ -1,0 +1,251 @@
+//! The queues of sessions: one row an entry, the message in a row of its own that entries refer to.
+
+use std::sync::Arc;
+
+use opifex_packet::PacketId;
+
+use crate::encoding::{DueRow, QueuedRow, SessionRow, key, key::DueKey, unseal};
+use crate::kv_persistence::page::{MAX_EXAMINED, is_full};
+use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::{
+    DropReason, ErrorKind, FullPolicy, KvSnapshot, Message, PageLimit, QueueLimits, QueuePage, Queued,
+    QueuedState, RecordVersion, Result, Seq, SessionId, StoreError, Target, TargetOutcome,
+};
+
+impl<S: KvSnapshot> Transaction<'_, S> {
+    /// Queues a message for each target.
+    pub(super) fn enqueue(&mut self, message: &Message, targets: Vec<Target>) -> Result<Vec<TargetOutcome>> {
+        let body = self.next_body();
+        let mut is_stored = false;
+        let mut outcomes = Vec::with_capacity(targets.len());
+        for target in targets {
+            let Some(mut session) = self.live(target.session)? else {
+                outcomes.push(TargetOutcome::Gone);
+                continue;
+            };
+            let size = message.size_bytes() as u64;
+            let displaced = match self.make_room(target.session, &mut session, size, &target.limits)? {
+                Ok(displaced) => displaced,
+                Err(reason) => {
+                    outcomes.push(TargetOutcome::Dropped(reason));
+                    continue;
+                }
+            };
+            if !displaced.is_empty() && is_stored {
+                // What gave way may have been an earlier target's entry of this very message.
+                is_stored = self.has::<Message>(&key::body(body))?;
+            }
+            self.add_reference(body, message, is_stored)?;
+            is_stored = true;
+            let seq = self.push(&mut session, body, message, target);
+            outcomes.push(TargetOutcome::Queued { seq, displaced });
+        }
+        Ok(outcomes)
+    }
+
+    fn push(&mut self, session: &mut SessionRow, body: u64, message: &Message, target: Target) -> Seq {
+        let (id, size) = (target.session, message.size_bytes() as u64);
+        let seq = session.next_seq;
+        session.next_seq = seq.next();
+        session.queued_items += 1;
+        session.queued_bytes += size;
+        session.waiting_items += 1;
+        session.waiting_bytes += size;
+        self.put_session(id, session);
+        let entry = QueuedRow {
+            body: Some(body),
+            size_bytes: size,
+            expires_at: message.expires_at,
+            qos: target.qos,
+            retain: target.retain,
+            state: QueuedState::Waiting,
+            subscription_ids: target.subscription_ids,
+            share: target.share,
+        };
+        if let Some(at) = entry.deadline() {
+            let due = DueRow { version: RecordVersion(seq.0) };
+            self.put(key::due(at, &DueKey::Queued(id, seq)), &due);
+        }
+        self.put(key::queued(id, seq), &entry);
+        seq
+    }
+
+    /// Sees to it that an entry of `size` bytes fits: all that has to give way does, or nothing.
+    fn make_room(
+        &mut self,
+        id: SessionId,
+        session: &mut SessionRow,
+        size: u64,
+        limits: &QueueLimits,
+    ) -> Result<Result<Vec<Seq>, DropReason>> {
+        let mut items_over = (session.queued_items + 1).saturating_sub(limits.items);
+        let mut bytes_over = session.queued_bytes.saturating_add(size).saturating_sub(limits.bytes);
+        if items_over == 0 && bytes_over == 0 {
+            return Ok(Ok(Vec::new()));
+        }
+        let drops_oldest = limits.policy == FullPolicy::DropOldest;
+        if items_over > 0 && !(drops_oldest && items_over <= session.waiting_items) {
+            return Ok(Err(DropReason::QueueItems));
+        }
+        if bytes_over > 0 && !(drops_oldest && bytes_over <= session.waiting_bytes) {
+            return Ok(Err(DropReason::QueueBytes));
+        }
+        let mut displaced = Vec::new();
+        while items_over > 0 || bytes_over > 0 {
+            let (seq, entry_bytes) = self.first_waiting(id, session)?;
+            self.remove_entry(id, session, seq)?;
+            items_over = items_over.saturating_sub(1);
+            bytes_over = bytes_over.saturating_sub(entry_bytes);
+            displaced.push(seq);
+        }
+        Ok(Ok(displaced))
+    }
+
+    /// The oldest entry without a packet id, and its bytes. None ever comes to wait again, so the search goes on from
+    /// where the last one ended.
+    fn first_waiting(&self, id: SessionId, session: &mut SessionRow) -> Result<(Seq, u64)> {
+        let (_, end) = key::of_session(key::kind::QUEUED, id);
+        for row in self.range(&key::queued(id, session.waiting_from), &end) {
+            let (key, value) = row?;
+            let entry: QueuedRow = unseal(&key, &value)?;
+            if entry.is_waiting() {
+                session.waiting_from = Seq(key::second_number_of(&key)?);
+                return Ok((session.waiting_from, entry.size_bytes));
+            }
+        }
+        Err(StoreError::not_applied(
+            ErrorKind::Corrupt,
+            format!("the queue of session {id} has fewer entries than its record says"),
+        ))
+    }
+
+    /// Removes an entry of a session, live or ended. Answers whether it was there.
+    pub(super) fn settle(&mut self, id: SessionId, seq: Seq) -> Result<bool> {
+        let session = match self.live(id)? {
+            Some(session) => Some(session),
+            None => self.ended(id)?,
+        };
+        let Some(mut session) = session else { return Ok(false) };
+        let removed = self.remove_entry(id, &mut session, seq)?;
+        if removed {
+            self.put_session(id, &session);
+        }
+        Ok(removed)
+    }
+
+    /// Removes an entry and counts it out of the session's row, which the caller writes back.
+    pub(super) fn remove_entry(&mut self, id: SessionId, session: &mut SessionRow, seq: Seq) -> Result<bool> {
+        let key = key::queued(id, seq);
+        let Some(entry) = self.record::<QueuedRow>(&key)? else { return Ok(false) };
+        self.remove(key);
+        session.queued_items = session.queued_items.saturating_sub(1);
+        session.queued_bytes = session.queued_bytes.saturating_sub(entry.size_bytes);
+        if entry.is_waiting() {
+            self.stop_waiting(id, session, seq, &entry);
+        }
+        if let Some(body) = entry.body {
+            self.drop_reference(body)?;
+        }
+        Ok(true)
+    }
+
+    fn stop_waiting(&mut self, id: SessionId, session: &mut SessionRow, seq: Seq, entry: &QueuedRow) {
+        session.waiting_items = session.waiting_items.saturating_sub(1);
+        session.waiting_bytes = session.waiting_bytes.saturating_sub(entry.size_bytes);
+        if let Some(at) = entry.deadline() {
+            self.remove(key::due(at, &DueKey::Queued(id, seq)));
+        }
+    }
+
+    /// Records the packet id of an entry, which then expires no more. Answers whether it was there.
+    pub(super) fn assign(&mut self, id: SessionId, seq: Seq, packet_id: PacketId) -> Result<bool> {
+        let Some(mut session) = self.live(id)? else { return Ok(false) };
+        let key = key::queued(id, seq);
+        let Some(mut entry) = self.record::<QueuedRow>(&key)? else { return Ok(false) };
+        if entry.is_waiting() {
+            self.stop_waiting(id, &mut session, seq, &entry);
+            self.put_session(id, &session);
+        }
+        entry.state = match entry.body {
+            Some(_) => QueuedState::Assigned(packet_id),
+            None => QueuedState::Released(packet_id),
+        };
+        self.put(key, &entry);
+        Ok(true)
+    }
+
+    /// Lets the message of an entry go that has a packet id. Answers whether there was one.
+    pub(super) fn release(&mut self, id: SessionId, seq: Seq) -> Result<bool> {
+        let Some(mut session) = self.live(id)? else { return Ok(false) };
+        let key = key::queued(id, seq);
+        let Some(mut entry) = self.record::<QueuedRow>(&key)? else { return Ok(false) };
+        let packet_id = match entry.state {
+            QueuedState::Waiting => return Ok(false),
+            QueuedState::Assigned(packet_id) | QueuedState::Released(packet_id) => packet_id,
+        };
+        if let Some(body) = entry.body.take() {
+            self.drop_reference(body)?;
+            session.queued_bytes = session.queued_bytes.saturating_sub(entry.size_bytes);
+            self.put_session(id, &session);
+        }
+        entry.size_bytes = 0;
+        entry.state = QueuedState::Released(packet_id);
+        self.put(key, &entry);
+        Ok(true)
+    }
+}
+
+/// An entry with its message.
+pub(super) fn queued(rows: &impl KvSnapshot, seq: Seq, entry: QueuedRow) -> Result<Queued> {
+    let message = match entry.body {
+        None => None,
+        Some(body) => match rows.record::<Message>(&key::body(body))? {
+            Some(message) => Some(Arc::new(message)),
+            None => {
+                let name = key::describe(&key::body(body));
+                return Err(StoreError::not_applied(ErrorKind::Corrupt, format!("{name} is missing")));
+            }
+        },
+    };
+    Ok(Queued {
+        seq,
+        message,
+        qos: entry.qos,
+        retain: entry.retain,
+        subscription_ids: entry.subscription_ids,
+        share: entry.share,
+        state: entry.state,
+    })
+}
+
+/// A page of a session's queue; an ended session's entries are read until they are removed.
+pub(super) fn queue_page(
+    rows: &impl KvSnapshot,
+    id: SessionId,
+    after: Seq,
+    limit: PageLimit,
+) -> Result<QueuePage> {
+    let mut page = QueuePage { items: Vec::new(), final_up_to: after, more: false };
+    let session = match rows.record::<SessionRow>(&key::session(id))? {
+        Some(session) => Some(session),
+        None => rows.record(&key::ended(id))?,
+    };
+    let Some(session) = session else { return Ok(page) };
+    let (_, end) = key::of_session(key::kind::QUEUED, id);
+    let mut bytes = 0;
+    for row in rows.range(&key::successor(&key::queued(id, after)), &end) {
+        if is_full(page.items.len(), bytes, &limit) || page.items.len() >= MAX_EXAMINED {
+            page.more = true;
+            break;
+        }
+        let (key, value) = row?;
+        let entry: QueuedRow = unseal(&key, &value)?;
+        bytes += usize::try_from(entry.size_bytes).unwrap_or(usize::MAX);
+        page.items.push(queued(rows, Seq(key::second_number_of(&key)?), entry)?);
+    }
+    page.final_up_to = match page.items.last() {
+        Some(item) if page.more => item.seq,
+        _ => Seq(session.next_seq.0 - 1).max(after),
+    };
+    Ok(page)
+}

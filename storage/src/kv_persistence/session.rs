@@ -1,0 +1,176 @@
+//! Sessions: opening (take over, continue, create), the clocks, ending and what is left.
+//!
+//! Ending moves the session's row to another key and touches nothing that hangs on it; who removes that is `purge`.
+
+use crate::encoding::{ClientPointer, DueRow, SessionRow, key, key::DueKey};
+use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::{
+    Epoch, KvSnapshot, OpenSession, OpenedSession, RecordVersion, Result, SessionExpiry, SessionId,
+    Timestamp, WillRecord,
+};
+
+impl<S: KvSnapshot> Transaction<'_, S> {
+    pub(super) fn open_session(&mut self, open: OpenSession) -> Result<OpenedSession> {
+        let epoch = self.next_epoch();
+        let client = key::client(&open.client_id);
+        let found = match self.record::<ClientPointer>(&client)? {
+            Some(ClientPointer(id)) => self.live(id)?.map(|row| (id, row)),
+            None => None,
+        };
+        let (mut ended, mut will_due, mut present) = (None, false, false);
+        let (id, row) = match found {
+            Some((id, row)) if !open.clean_start && !has_expired(&row, open.now) => {
+                present = true;
+                let (row, due) = self.take_over(id, row, open.expiry, epoch, open.now)?;
+                will_due = due;
+                (id, row)
+            }
+            other => {
+                if let Some((old, row)) = other {
+                    ended = Some(old);
+                    will_due = self.end_session(old, row, open.now)?;
+                }
+                let id = SessionId(epoch.0);
+                let row = SessionRow::new(open.client_id, epoch, open.expiry);
+                self.put(client, &ClientPointer(id));
+                self.put(key::session(id), &row);
+                (id, row)
+            }
+        };
+        if let Some(will) = open.will {
+            self.put(key::will(id, epoch), &WillRecord { session: id, epoch, will, due_at: None });
+        }
+        Ok(OpenedSession {
+            present,
+            ended,
+            will_due,
+            subscriptions: if present { self.subscriptions(id)? } else { Vec::new() },
+            inbound: if present { self.inbound_ids(id)? } else { Vec::new() },
+            session: row.record(id),
+        })
+    }
+
+    /// Gives a session that goes on its new epoch. Answers whether a will is due, too.
+    fn take_over(
+        &mut self,
+        id: SessionId,
+        mut row: SessionRow,
+        expiry: SessionExpiry,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<(SessionRow, bool)> {
+        if let Some(at) = row.deadline() {
+            self.remove(key::due(at, &DueKey::Session(id)));
+        }
+        let old_epoch = std::mem::replace(&mut row.epoch, epoch);
+        row.expiry = expiry;
+        row.offline_since = None;
+        self.put(key::session(id), &row);
+        let will_due = self.take_over_will(id, old_epoch, now)?;
+        Ok((row, will_due))
+    }
+
+    /// The session, if it has not ended.
+    pub(super) fn live(&self, id: SessionId) -> Result<Option<SessionRow>> {
+        self.record(&key::session(id))
+    }
+
+    /// What is left of a session that ended.
+    pub(super) fn ended(&self, id: SessionId) -> Result<Option<SessionRow>> {
+        self.record(&key::ended(id))
+    }
+
+    /// Writes a session's row back: to where it is, live or ended. What is left of nothing goes, with its due item.
+    pub(super) fn put_session(&mut self, id: SessionId, row: &SessionRow) {
+        match row.ended_at {
+            None => self.put(key::session(id), row),
+            Some(at) if row.is_empty() => {
+                self.remove(key::due(at, &DueKey::Ended(id)));
+                self.remove(key::ended(id));
+            }
+            Some(_) => self.put(key::ended(id), row),
+        }
+    }
+
+    /// Ends a session: the pointer goes, its wills are due, what remains becomes a due item. Answers whether a will
+    /// is due.
+    pub(super) fn end_session(&mut self, id: SessionId, mut row: SessionRow, now: Timestamp) -> Result<bool> {
+        self.remove(key::session(id));
+        self.remove(key::client(&row.client_id));
+        if let Some(at) = row.deadline() {
+            self.remove(key::due(at, &DueKey::Session(id)));
+        }
+        if !row.is_empty() {
+            row.ended_at = Some(now);
+            let version = RecordVersion(row.epoch.0);
+            self.put(key::due(now, &DueKey::Ended(id)), &DueRow { version });
+            self.put(key::ended(id), &row);
+        }
+        self.end_wills(id, now)
+    }
+
+    /// Starts the clocks of expiry and will delay; they run on if they had started.
+    pub(super) fn go_offline(&mut self, id: SessionId, now: Timestamp) -> Result<bool> {
+        let Some(mut row) = self.live(id)? else { return Ok(false) };
+        if row.offline_since.is_none() {
+            row.offline_since = Some(now);
+            self.restart_clocks(id, &row, None)?;
+            self.put(key::session(id), &row);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn set_expiry(&mut self, id: SessionId, expiry: SessionExpiry) -> Result<bool> {
+        let Some(mut row) = self.live(id)? else { return Ok(false) };
+        let before = row.deadline();
+        row.expiry = expiry;
+        if row.offline_since.is_some() {
+            self.restart_clocks(id, &row, before)?;
+        }
+        self.put(key::session(id), &row);
+        Ok(true)
+    }
+
+    /// Brings the due items of an offline session in line with its row; `before` is its indexed deadline.
+    fn restart_clocks(&mut self, id: SessionId, row: &SessionRow, before: Option<Timestamp>) -> Result<()> {
+        if let Some(at) = before {
+            self.remove(key::due(at, &DueKey::Session(id)));
+        }
+        let deadline = row.deadline();
+        if let Some(at) = deadline {
+            let version = RecordVersion(row.epoch.0);
+            self.put(key::due(at, &DueKey::Session(id)), &DueRow { version });
+        }
+        match row.offline_since {
+            Some(since) => self.time_will(id, row.epoch, since, deadline),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes up to `limit` of what an ended session left, the queue first and in its order. Answers whether some is
+    /// left.
+    pub(super) fn purge(&mut self, id: SessionId, limit: usize) -> Result<bool> {
+        let Some(mut row) = self.ended(id)? else { return Ok(false) };
+        let mut left = limit.max(1);
+        for entry in self.keys(&key::of_session(key::kind::QUEUED, id), left)? {
+            self.remove_entry(id, &mut row, crate::Seq(key::second_number_of(&entry)?))?;
+            left -= 1;
+        }
+        for entry in self.keys(&key::of_session(key::kind::SUBSCRIPTION, id), left)? {
+            self.remove(entry);
+            row.subscriptions = row.subscriptions.saturating_sub(1);
+            left -= 1;
+        }
+        for entry in self.keys(&key::of_session(key::kind::INBOUND, id), left)? {
+            self.remove(entry);
+            row.inbound = row.inbound.saturating_sub(1);
+        }
+        self.put_session(id, &row);
+        Ok(!row.is_empty())
+    }
+}
+
+/// Whether the session is over when somebody else connects: a connection that still stands closes with that.
+fn has_expired(row: &SessionRow, now: Timestamp) -> bool {
+    row.expiry.deadline(row.offline_since.unwrap_or(now)).is_some_and(|at| at <= now)
+}

@@ -1,0 +1,149 @@
+//! The rows as a group of batches leaves them: a snapshot and the changes that are not written yet.
+//!
+//! Reading sees the changes. A batch that fails half-way (a damaged row, an engine that cannot read) is taken back
+//! without a trace in those before it.
+
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
+
+use bytes::Bytes;
+
+use crate::encoding::{Counters, StoredRecord, key, seal, unseal};
+use crate::{Epoch, KvRange, KvSnapshot, RecordVersion, Result, WriteBatch};
+
+/// A snapshot and changes on it.
+pub(super) struct Transaction<'a, S> {
+    snapshot: &'a S,
+    changes: BTreeMap<Bytes, Option<Bytes>>,
+    /// What the changes of the batch at hand replaced, oldest first.
+    undo: Vec<(Bytes, Option<Option<Bytes>>)>,
+    /// Never taken back: a number that somebody may have seen is not given again.
+    counters: &'a mut Counters,
+}
+
+impl<'a, S: KvSnapshot> Transaction<'a, S> {
+    pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters) -> Transaction<'a, S> {
+        Transaction { snapshot, changes: BTreeMap::new(), undo: Vec::new(), counters }
+    }
+
+    /// Runs a batch, and takes its changes back if it fails.
+    pub(super) fn all_or_nothing<T>(&mut self, batch: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let result = batch(self);
+        if result.is_err() {
+            while let Some((key, before)) = self.undo.pop() {
+                match before {
+                    Some(change) => self.changes.insert(key, change),
+                    None => self.changes.remove(&key),
+                };
+            }
+        }
+        self.undo.clear();
+        result
+    }
+
+    /// The changes, with the counters if something changes.
+    pub(super) fn into_batch(mut self) -> WriteBatch {
+        if !self.changes.is_empty() {
+            let key = key::counters();
+            let value = seal(&key, self.counters);
+            self.changes.insert(key, Some(value));
+        }
+        WriteBatch(self.changes)
+    }
+
+    pub(super) fn put<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
+        let value = seal(&key, record);
+        self.change(key, Some(value));
+    }
+
+    pub(super) fn remove(&mut self, key: Bytes) {
+        self.change(key, None);
+    }
+
+    fn change(&mut self, key: Bytes, change: Option<Bytes>) {
+        let before = self.changes.insert(key.clone(), change);
+        self.undo.push((key, before));
+    }
+
+    pub(super) fn next_epoch(&mut self) -> Epoch {
+        self.counters.last_epoch += 1;
+        Epoch(self.counters.last_epoch)
+    }
+
+    pub(super) fn next_version(&mut self) -> RecordVersion {
+        self.counters.last_version += 1;
+        RecordVersion(self.counters.last_version)
+    }
+
+    pub(super) fn next_body(&mut self) -> u64 {
+        self.counters.last_body += 1;
+        self.counters.last_body
+    }
+}
+
+impl<S: KvSnapshot> KvSnapshot for Transaction<'_, S> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.changes.get(key) {
+            Some(change) => Ok(change.clone()),
+            None => self.snapshot.get(key),
+        }
+    }
+
+    fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
+        let changes = self.changes.range(Bytes::copy_from_slice(from)..Bytes::copy_from_slice(to));
+        Box::new(Merged { stored: self.snapshot.range(from, to).peekable(), changes: changes.peekable() })
+    }
+}
+
+/// Stored rows and changes in one order; a change hides the row that it changes.
+struct Merged<'a> {
+    stored: Peekable<KvRange<'a>>,
+    changes: Peekable<btree_map::Range<'a, Bytes, Option<Bytes>>>,
+}
+
+impl Iterator for Merged<'_> {
+    type Item = Result<(Bytes, Bytes)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let changed = match (self.stored.peek(), self.changes.peek()) {
+                (Some(Ok((stored, _))), Some((changed, _))) => {
+                    if stored == *changed {
+                        self.stored.next();
+                        continue;
+                    }
+                    *changed < stored
+                }
+                (Some(_), _) => false,
+                (None, Some(_)) => true,
+                (None, None) => return None,
+            };
+            if !changed {
+                return self.stored.next();
+            }
+            if let Some((key, Some(value))) = self.changes.next() {
+                return Some(Ok((key.clone(), value.clone())));
+            }
+        }
+    }
+}
+
+/// Reading records instead of bytes.
+pub(super) trait Rows: KvSnapshot {
+    /// The record in the row with this key.
+    fn record<R: StoredRecord>(&self, key: &[u8]) -> Result<Option<R>> {
+        self.get(key)?.map(|value| unseal(key, &value)).transpose()
+    }
+
+    /// Whether the row is there and whole.
+    fn has<R: StoredRecord>(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.record::<R>(key)?.is_some())
+    }
+
+    /// Up to so many keys of a range.
+    fn keys(&self, (from, to): &(Bytes, Bytes), limit: usize) -> Result<Vec<Bytes>> {
+        self.range(from, to).take(limit).map(|row| row.map(|(key, _)| key)).collect()
+    }
+}
+
+impl<S: KvSnapshot> Rows for S {}
