@@ -1,5 +1,8 @@
 //! A `BTreeMap` as an ordered key-value engine.
 
+// Two test binaries share it, and neither uses all of it.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -20,6 +23,26 @@ pub(crate) struct Seen<'a>(RwLockReadGuard<'a, Map>);
 impl Tree {
     pub(crate) fn new(quick_reads: bool) -> Tree {
         Tree { rows: Arc::default(), quick_reads }
+    }
+
+    /// The first byte of each key, in order: how many rows of which kind there are.
+    pub(crate) fn kinds(&self) -> String {
+        self.rows.read().expect("no writer panics").keys().map(|key| key[0] as char).collect()
+    }
+
+    /// Damages the value of a key.
+    pub(crate) fn flip_a_bit(&self, key: &[u8]) {
+        let mut rows = self.rows.write().expect("no writer panics");
+        let value = rows.get_mut(key).expect("the row is there");
+        let mut damaged = value.to_vec();
+        damaged[1] ^= 1;
+        *value = damaged.into();
+    }
+
+    /// Puts a row there behind the store's back.
+    pub(crate) fn insert(&self, key: &'static str, value: &'static str) {
+        let row = (Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes()));
+        self.rows.write().expect("no writer panics").extend([row]);
     }
 }
 

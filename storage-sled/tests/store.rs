@@ -1,0 +1,81 @@
+//! What is sled's own: its directory, its lock, what is not a store, and large values.
+
+use std::sync::Arc;
+
+use opifex_conformance::block_on;
+use opifex_conformance::script::{START, filter, message, message_of};
+use opifex_storage::{Author, Batch, Durability, ErrorKind, Op, PageLimit, Persistence, Result};
+use opifex_storage_sled::SledStore;
+use tempfile::TempDir;
+
+fn retain(store: &SledStore, message: opifex_storage::Message) {
+    let batch = Batch::new(Author::Broker, Durability::Process, START).with(Op::Retain(Arc::new(message)));
+    block_on(async { store.submit(batch).await?.durable().await }).unwrap();
+}
+
+fn refusal(opened: Result<SledStore>) -> (ErrorKind, String) {
+    let error = opened.err().expect("it is refused");
+    (error.kind(), error.to_string())
+}
+
+#[test]
+fn a_directory_is_open_once() {
+    let directory = TempDir::new().unwrap();
+    let first = SledStore::open(directory.path()).unwrap();
+    let (kind, text) = refusal(SledStore::open(directory.path()));
+    assert_eq!(kind, ErrorKind::Retry, "{text}");
+    assert!(text.contains(&directory.path().display().to_string()), "{text}");
+    drop(first);
+    SledStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn another_programs_database_is_refused_and_left_alone() {
+    let directory = TempDir::new().unwrap();
+    let theirs = || sled::open(directory.path()).unwrap();
+    theirs().insert("theirs", "value").unwrap();
+    assert_eq!(refusal(SledStore::open(directory.path())).0, ErrorKind::Unsupported);
+    let db = theirs();
+    assert_eq!((db.len(), db.get("theirs").unwrap().as_deref()), (1, Some(&b"value"[..])));
+}
+
+#[test]
+fn a_database_with_trees_of_another_program_is_refused() {
+    let directory = TempDir::new().unwrap();
+    sled::open(directory.path()).unwrap().open_tree("theirs").unwrap().insert("k", "v").unwrap();
+    let (kind, text) = refusal(SledStore::open(directory.path()));
+    assert_eq!(kind, ErrorKind::Unsupported, "{text}");
+}
+
+#[test]
+fn a_file_in_the_directorys_place_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, "a person's notes").unwrap();
+    let (_, text) = refusal(SledStore::open(&path));
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"a person's notes");
+}
+
+#[test]
+fn a_store_that_was_dropped_without_closing_has_what_was_durable() {
+    let directory = TempDir::new().unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    retain(&store, message("small", "x"));
+    retain(&store, message_of(1 << 20));
+    drop(store);
+    let store = SledStore::open(directory.path()).unwrap();
+    let page =
+        block_on(store.retained(&[filter("#")], None, PageLimit { items: 10, bytes: usize::MAX })).unwrap();
+    let sizes: Vec<_> = page.items.iter().map(|item| item.message.size_bytes()).collect();
+    assert_eq!(sizes, [1 << 20, 6]);
+}
+
+#[test]
+fn power_loss_is_not_claimed() {
+    let directory = TempDir::new().unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    assert_eq!(store.capabilities().max_durability, Durability::Process);
+    let batch = Batch::new(Author::Broker, Durability::Disk, START);
+    assert_eq!(block_on(store.submit(batch)).unwrap_err().kind(), ErrorKind::Unsupported);
+}
