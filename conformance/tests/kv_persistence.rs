@@ -42,18 +42,18 @@ impl Scripted {
     }
 
     fn set(&self, change: impl FnOnce(&mut Script)) {
-        change(&mut self.script.0.lock().unwrap());
+        change(&mut self.script.0.lock().expect("nobody panics with it"));
         self.script.1.notify_all();
     }
 
     fn counts(&self) -> (usize, usize) {
-        let script = self.script.0.lock().unwrap();
+        let script = self.script.0.lock().expect("nobody panics with it");
         (script.writes, script.syncs)
     }
 
     fn wait_until_a_sync_is_at_the_gate(&self) {
-        let script = self.script.0.lock().unwrap();
-        drop(self.script.1.wait_while(script, |script| !script.at_gate).unwrap());
+        let script = self.script.0.lock().expect("nobody panics with it");
+        drop(self.script.1.wait_while(script, |script| !script.at_gate).expect("nobody panics with it"));
     }
 }
 
@@ -69,7 +69,7 @@ impl OrderedKv for Scripted {
     }
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
-        let mut script = self.script.0.lock().unwrap();
+        let mut script = self.script.0.lock().expect("nobody panics with it");
         script.writes += 1;
         if let Some(error) = script.fail_write.take() {
             return Err(error);
@@ -81,11 +81,12 @@ impl OrderedKv for Scripted {
     }
 
     fn sync(&self) -> Result<()> {
-        let mut script = self.script.0.lock().unwrap();
+        let mut script = self.script.0.lock().expect("nobody panics with it");
         script.syncs += 1;
         script.at_gate = true;
         self.script.1.notify_all();
-        let mut script = self.script.1.wait_while(script, |script| script.gate_closed).unwrap();
+        let mut script =
+            self.script.1.wait_while(script, |script| script.gate_closed).expect("nobody panics with it");
         script.at_gate = false;
         match script.fail_sync {
             true => Err(StoreError::unknown(ErrorKind::Fatal, "EIO")),
@@ -98,13 +99,13 @@ type Store = KvPersistence<Scripted>;
 
 fn open() -> (Scripted, Store) {
     let engine = Scripted::new();
-    let store = KvPersistence::open(engine.clone()).unwrap();
+    let store = KvPersistence::open(engine.clone()).expect("it opens");
     (engine, store)
 }
 
 fn session(store: &Store, client: &str) -> SessionId {
     let open = OpenSession { durability: Durability::Process, ..connect(client) };
-    block_on(store.open_session(open)).unwrap().session.id
+    block_on(store.open_session(open)).expect("it opens").session.id
 }
 
 fn enqueue(to: &[SessionId], payload: &str) -> Batch {
@@ -116,7 +117,8 @@ fn enqueue(to: &[SessionId], payload: &str) -> Batch {
 fn payloads(store: &Store, id: SessionId) -> Result<Vec<String>> {
     let page = block_on(store.queue(id, Seq::ZERO, PageLimit::items(100)))?;
     let payload = |entry: &opifex_storage::Queued| {
-        String::from_utf8(entry.message.as_ref().unwrap().payload.to_vec()).unwrap()
+        String::from_utf8(entry.message.as_ref().expect("it is not released").payload.to_vec())
+            .expect("a text")
     };
     Ok(page.items.iter().map(payload).collect())
 }

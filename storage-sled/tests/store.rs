@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 fn retain(store: &SledStore, message: opifex_storage::Message) {
     let batch = Batch::new(Author::Broker, Durability::Process, START).with(Op::Retain(Arc::new(message)));
-    block_on(async { store.submit(batch).await?.durable().await }).unwrap();
+    block_on(async { store.submit(batch).await?.durable().await }).expect("it is stored");
 }
 
 fn refusal(opened: Result<SledStore>) -> (ErrorKind, String) {
