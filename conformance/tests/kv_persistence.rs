@@ -9,11 +9,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use opifex_conformance::block_on;
-use opifex_conformance::script::{START, connect, filter, message, target};
+use opifex_conformance::script::{START, connect, filter, items, message, shared_target, target};
 use opifex_storage::encoding::key;
 use opifex_storage::{
-    Author, Batch, Certainty, Durability, ErrorKind, KvCapabilities, KvPersistence, Op, OpenSession,
-    OrderedKv, Outcome, PageLimit, Persistence, Result, Seq, SessionId, StoreError, WriteBatch,
+    Author, Batch, Certainty, Durability, ErrorKind, FullPolicy, KvCapabilities, KvPersistence, Op,
+    OpenSession, OrderedKv, Outcome, PageLimit, Persistence, Result, Seq, SessionId, StoreError, Target,
+    WriteBatch,
 };
 use tree::{Seen, Tree};
 
@@ -243,6 +244,21 @@ fn a_body_is_stored_once_and_everything_goes_when_it_is_settled() {
         assert_eq!(bodies, usize::from(n < 2));
     }
     assert_eq!(engine.tree.kinds(), empty);
+}
+
+#[test]
+fn a_message_that_displaces_itself_keeps_its_body() {
+    let (engine, store) = open();
+    let c = session(&store, "c");
+    let limits = items(1, FullPolicy::DropOldest);
+    let twice = ["$share/g/t", "$share/h/t"].map(|share| Target { limits, ..shared_target(c, share) });
+    let op = Op::Enqueue { message: Arc::new(message("t", "x")), targets: twice.into() };
+    let batch = Batch::new(Author::Broker, Durability::Process, START).with(op);
+    block_on(stored(&store, batch)).unwrap();
+    assert_eq!(payloads(&store, c).unwrap(), ["x"]);
+    let own = Batch::new(Author::Session(c, opifex_storage::Epoch(c.0)), Durability::Process, START);
+    block_on(stored(&store, own.with(Op::Settle(Seq(2))))).unwrap();
+    assert_eq!(engine.tree.kinds(), "CMS");
 }
 
 #[test]

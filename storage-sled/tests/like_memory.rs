@@ -52,7 +52,7 @@ fn expiry() -> impl Strategy<Value = SessionExpiry> {
 fn limits() -> impl Strategy<Value = QueueLimits> {
     prop_oneof![
         Just(QueueLimits::UNLIMITED),
-        (0..4_u64, 0..60_u64, any::<bool>()).prop_map(|(items, bytes, newest)| {
+        (0..3_u64, 0..60_u64, any::<bool>()).prop_map(|(items, bytes, newest)| {
             let policy = if newest { FullPolicy::DropNewest } else { FullPolicy::DropOldest };
             QueueLimits { items, bytes, policy }
         }),
@@ -64,7 +64,7 @@ fn write() -> impl Strategy<Value = Write> {
     let id = || (1..4_u16).prop_map(packet_id);
     let name = || (0..3_u8).prop_map(|n| format!("r/{n}"));
     prop_oneof![
-        4 => (vec((0..8_usize, limits()), 0..4), option::of(0..30_u32), 0..20_usize)
+        4 => (vec((0..4_usize, limits()), 0..5), option::of(0..30_u32), 0..20_usize)
             .prop_map(|(targets, expires, bytes)| Write::Enqueue { targets, expires, bytes }),
         1 => (0..8_usize).prop_map(Write::EndOf),
         1 => expiry().prop_map(|expiry| Write::Plain(Op::SetExpiry(expiry))),

@@ -1,7 +1,7 @@
 //! Where a filter's next match can be, seen from a key: what makes a walk skip what cannot match.
 //!
 //! Pure text: nothing here knows the map. A key is a topic with [`SEPARATOR`] for `/`; everything below a topic lies
-//! between the topic and the same with [`ABOVE_SEPARATOR`] behind it.
+//! between the topic and the same with U+0001 behind it.
 
 use std::cmp::Ordering;
 
