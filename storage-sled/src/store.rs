@@ -1,6 +1,8 @@
 //! The store that the broker is given: a directory that is opened, with limits.
 
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
@@ -11,6 +13,9 @@ use opifex_storage::{
 use parking_lot::RwLock;
 
 use crate::engine::{Sled, failed};
+
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Limits of a [`SledStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +51,8 @@ pub struct SledStore {
 impl SledStore {
     /// Opens the store in a directory with the default options, or creates it. Blocks.
     ///
-    /// sled locks the directory: while another process (or this one) has it open, this fails at once as `Retry`.
+    /// sled locks the directory: while another process (or this one) has it open, this fails as `Retry`, after a second:
+    /// sled's own threads may hold the lock a moment longer than the store that was dropped.
     /// A sled database that is not a store of this broker is refused as `Unsupported` and left as it is.
     pub fn open(directory: impl AsRef<Path>) -> Result<SledStore> {
         SledStore::open_with(directory, SledOptions::default())
@@ -55,13 +61,12 @@ impl SledStore {
     /// The same with options.
     pub fn open_with(directory: impl AsRef<Path>, options: SledOptions) -> Result<SledStore> {
         let directory = directory.as_ref();
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(directory)
             .cache_capacity(options.cache_bytes)
             // The writer flushes once a group; nobody else needs to.
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| not_opened(directory, error))?;
+            .flush_every_ms(None);
+        let db = open_when_unlocked(&config).map_err(|error| not_opened(directory, error))?;
         if db.tree_names().len() > 1 {
             return Err(StoreError::not_applied(
                 ErrorKind::Unsupported,
@@ -82,12 +87,27 @@ impl SledStore {
     }
 }
 
-/// Why a directory could not be opened. sled reports a lock that is held as an I/O error among others.
+/// Opens the database, and tries again for a second while its lock is held.
+fn open_when_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            Err(error) if is_locked(&error) => thread::sleep(LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+    config.open()
+}
+
+/// sled reports a lock that is held as an I/O error of no kind, told by its text alone.
+fn is_locked(error: &sled::Error) -> bool {
+    let sled::Error::Io(io) = error else { return false };
+    io.to_string().contains("could not acquire lock")
+}
+
+/// Why a directory could not be opened.
 fn not_opened(directory: &Path, error: sled::Error) -> StoreError {
     let name = directory.display();
-    if let sled::Error::Io(io) = &error
-        && (io.kind() == std::io::ErrorKind::WouldBlock || io.to_string().contains("lock"))
-    {
+    if is_locked(&error) {
         return StoreError::not_applied(
             ErrorKind::Retry,
             format!("{name} is open elsewhere: one process alone may have a sled store open ({error})"),
