@@ -16,9 +16,7 @@ use crate::message::{Stored, message_columns, read_message};
 use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
 use crate::state::{State, time, uint};
 
-mod seek;
-
-use seek::{After, Sought};
+use opifex_storage::encoding::topic_seek::{After, SEPARATOR, Sought};
 
 impl State<'_> {
     /// Makes the message its topic's retained one.
@@ -174,12 +172,12 @@ impl State<'_> {
 
 /// The key of a topic: `/` sorts between other characters, NUL before all of them.
 pub(crate) fn key_of(topic: &str) -> Vec<u8> {
-    topic.bytes().map(|byte| if byte == b'/' { seek::SEPARATOR as u8 } else { byte }).collect()
+    topic.bytes().map(|byte| if byte == b'/' { SEPARATOR as u8 } else { byte }).collect()
 }
 
 /// The topic of a key.
 pub(crate) fn topic_of(key: &[u8]) -> Result<TopicName<'static>> {
-    let topic = text(key)?.replace(seek::SEPARATOR, "/");
+    let topic = text(key)?.replace(SEPARATOR, "/");
     TopicName::new(topic).map_err(|error| corrupt(format_args!("a retained message's key: {error}")))
 }
 

@@ -58,7 +58,9 @@ impl State<'_> {
 
 fn read_subscription(row: &Row<'_>) -> Result<SubscriptionRecord> {
     let filter: String = row.get(0)?;
-    let filter = TopicFilter::new(filter).map_err(|error| corrupt(format_args!("a filter: {error}")))?;
+    let filter = TopicFilter::without_share_rules(&filter)
+        .map_err(|error| corrupt(format_args!("a filter: {error}")))?
+        .into_owned();
     let options = SubscriptionOptions::from_byte(row.get(1)?, Version::V5_0)
         .map_err(|error| corrupt(format_args!("options of the subscription {filter}: {error}")))?;
     Ok(SubscriptionRecord { filter, options, identifier: row.get(2)? })

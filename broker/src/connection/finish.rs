@@ -197,7 +197,7 @@ pub(crate) fn end_session<P: Persistence>(shared: &Shared<P>, session: &Arc<Sess
     session.set_ended();
     let filters = std::mem::take(&mut *session.subscriptions.lock());
     for filter in &filters {
-        if let Ok(filter) = opifex_packet::TopicFilter::new(&**filter) {
+        if let Ok(filter) = opifex_packet::TopicFilter::without_share_rules(filter) {
             shared.router.unsubscribe(session, &filter);
         }
     }

@@ -1,7 +1,9 @@
 //! Shared subscriptions: one member gets a message, fairly, and a member that goes away takes nothing with it.
 
 use opifex_broker::Broker;
-use opifex_packet::{Packet, Properties, Property, Pubcomp, Pubrec, Pubrel, QoS, Version};
+use opifex_packet::{
+    Packet, Properties, Property, Pubcomp, Pubrec, Pubrel, QoS, Subscribe, Subscription, TopicFilter, Version,
+};
 use opifex_storage_memory::MemoryStore;
 
 use crate::peer::*;
@@ -226,4 +228,22 @@ async fn a_shared_delivery_carries_its_own_subscription_identifier() {
         }
         member.disconnect(&broker).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_3_1_1_an_ill_formed_share_is_a_filter_that_goes_with_its_session() {
+    let broker = broker().await;
+    let mut peer = Peer::v4(&broker, "odd").await;
+    let filter = TopicFilter::without_share_rules("$share/x").unwrap();
+    let subscription = Subscription { filter, options: options(QoS::AtMostOnce) };
+    peer.send(Subscribe {
+        packet_id: id(1),
+        properties: Properties::new(),
+        subscriptions: vec![subscription],
+    })
+    .await;
+    assert!(matches!(peer.receive().await, Packet::Suback(_)));
+    assert_eq!(broker.stats().subscriptions, 1);
+    peer.vanish(&broker).await;
+    wait_until(|| broker.stats().subscriptions == 0).await;
 }
