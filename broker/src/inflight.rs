@@ -19,6 +19,8 @@ pub(crate) struct Inflight {
     /// The circle position (id - 1) of the first slot.
     base: u16,
     used: u32,
+    /// Where the search for a free slot goes on when the window has come round the circle.
+    search_from: u16,
 }
 
 /// What a packet id stands for.
@@ -57,15 +59,28 @@ impl Inflight {
         self.used as usize
     }
 
-    /// Takes the next id for this entry; `None` when the window has come round the circle.
+    /// Takes the next free id for this entry; `None` when all are in use.
     pub(crate) fn allocate(&mut self, entry: Entry) -> Option<PacketId> {
         if self.slots.len() == IDS {
-            return None;
+            return self.allocate_between(entry);
         }
         let position = (usize::from(self.base) + self.slots.len()) % IDS;
         self.slots.push_back(Some(entry));
         self.used += 1;
         PacketId::new(position as u16 + 1)
+    }
+
+    /// The window has come round the circle: an id at its front is not given back. The others are taken where they are.
+    fn allocate_between(&mut self, entry: Entry) -> Option<PacketId> {
+        if self.used as usize == IDS {
+            return None;
+        }
+        let from = usize::from(self.search_from);
+        let index = (from..IDS).chain(0..from).find(|index| self.slots[*index].is_none())?;
+        self.slots[index] = Some(entry);
+        self.used += 1;
+        self.search_from = index as u16;
+        PacketId::new(((usize::from(self.base) + index) % IDS) as u16 + 1)
     }
 
     /// Puts an entry back under an id that it had before.
@@ -152,9 +167,23 @@ mod tests {
         assert_eq!(table.allocate(entry(0)), None);
         assert_eq!(table.used(), 65_535);
         table.remove(id(2)).unwrap();
-        assert_eq!(table.allocate(entry(0)), None, "id 2 lies inside the window");
+        assert_eq!(table.allocate(entry(7)), Some(id(2)));
+        assert_eq!(table.allocate(entry(0)), None);
         table.remove(id(1)).unwrap();
         assert_eq!(table.allocate(entry(7)), Some(id(1)));
+        assert_eq!(table.used(), 65_535);
+    }
+
+    #[test]
+    fn an_id_that_is_never_given_back_stops_nobody() {
+        let mut table = Inflight::default();
+        assert_eq!(table.allocate(entry(0)), Some(id(1)));
+        for n in 0..200_000 {
+            let taken = table.allocate(entry(n)).unwrap();
+            assert_ne!(taken, id(1));
+            assert_eq!(table.remove(taken).map(|entry| entry.seq), Some(Seq(n)));
+        }
+        assert_eq!(table.used(), 1);
     }
 
     #[test]
