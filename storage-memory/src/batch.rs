@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use opifex_packet::TopicName;
 use opifex_storage::{
-    Author, Batch, DueItem, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, Result, Seq,
-    SessionId, StoreError, TargetOutcome, Timestamp,
+    Author, Batch, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, Result, Seq, SessionId,
+    StoreError, TargetOutcome, Timestamp,
 };
 
 use crate::session::Session;
@@ -18,7 +18,7 @@ impl State {
     pub(crate) fn submit(&mut self, batch: Batch) -> Result<Vec<Outcome>> {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
-        batch.ops.iter().try_for_each(|op| check_op(&batch.author, op))?;
+        batch.check_ops()?;
         self.check_room(&batch.ops)?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now);
@@ -179,32 +179,6 @@ impl State {
         let settled = ended.contents.queue.settle(seq, id, &mut self.due);
         self.forget_if_empty(id);
         settled
-    }
-}
-
-/// Whether this author may ask for this at all.
-fn check_op(author: &Author, op: &Op) -> Result<()> {
-    let allowed = match op {
-        Op::Enqueue { .. } | Op::Retain(_) | Op::Unretain(_) => true,
-        Op::EndSession(id) => *author == Author::Broker || author.session() == Some(*id),
-        Op::Purge { .. } => {
-            matches!(author, Author::Claim(due) if matches!(due.item, DueItem::SessionEnded(_)))
-        }
-        Op::SetExpiry(_)
-        | Op::GoOffline
-        | Op::Subscribe(_)
-        | Op::Unsubscribe(_)
-        | Op::Assign { .. }
-        | Op::Release(_)
-        | Op::Settle(_)
-        | Op::PutInbound(_)
-        | Op::DeleteInbound(_)
-        | Op::TakeWill => author.session().is_some(),
-    };
-    if allowed {
-        Ok(())
-    } else {
-        Err(StoreError::not_applied(ErrorKind::Unsupported, format!("{author:?} may not ask for {op:?}")))
     }
 }
 

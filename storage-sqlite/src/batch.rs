@@ -4,8 +4,8 @@
 //! then the writer rolls the batch back to its savepoint.
 
 use opifex_storage::{
-    Author, Batch, DueItem, Epoch, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, SessionId,
-    StoreError, Timestamp,
+    Author, Batch, Epoch, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, SessionId, StoreError,
+    Timestamp,
 };
 
 use crate::fault::Result;
@@ -16,7 +16,7 @@ impl State<'_> {
     pub(crate) fn submit(&self, batch: &Batch) -> Result<Vec<Outcome>> {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
-        batch.ops.iter().try_for_each(|op| check_op(&batch.author, op))?;
+        batch.check_ops()?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now)?;
         }
@@ -114,29 +114,4 @@ impl State<'_> {
         };
         Ok(if done { Outcome::Done } else { Outcome::Absent })
     }
-}
-
-/// Whether this author may ask for this at all.
-fn check_op(author: &Author, op: &Op) -> Result<()> {
-    let allowed = match op {
-        Op::Enqueue { .. } | Op::Retain(_) | Op::Unretain(_) => true,
-        Op::EndSession(id) => *author == Author::Broker || author.session() == Some(*id),
-        Op::Purge { .. } => {
-            matches!(author, Author::Claim(due) if matches!(due.item, DueItem::SessionEnded(_)))
-        }
-        Op::SetExpiry(_)
-        | Op::GoOffline
-        | Op::Subscribe(_)
-        | Op::Unsubscribe(_)
-        | Op::Assign { .. }
-        | Op::Release(_)
-        | Op::Settle(_)
-        | Op::PutInbound(_)
-        | Op::DeleteInbound(_)
-        | Op::TakeWill => author.session().is_some(),
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(StoreError::not_applied(ErrorKind::Unsupported, format!("{author:?} may not ask for {op:?}")).into())
 }

@@ -2,7 +2,9 @@
 
 use opifex_packet::TopicName;
 
-use crate::{Due, Durability, Epoch, Op, RecordVersion, SessionId, Timestamp};
+use crate::{
+    Due, DueItem, Durability, Epoch, ErrorKind, Op, RecordVersion, Result, SessionId, StoreError, Timestamp,
+};
 
 /// Operations that are applied in order, all or none, at every crash point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,24 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Refuses, as `Unsupported`, operations that this author may not ask for: what concerns "the author's session" of
+    /// an author that has none, the end of somebody else's session, a purge without its claim. The same for every
+    /// backend.
+    ///
+    /// # Errors
+    /// `Unsupported`, not applied, naming the operation.
+    pub fn check_ops(&self) -> Result<()> {
+        match self.ops.iter().find(|op| !self.author.may(op)) {
+            None => Ok(()),
+            Some(op) => Err(StoreError::not_applied(
+                ErrorKind::Unsupported,
+                format!("{:?} may not ask for {op:?}", self.author),
+            )),
+        }
+    }
+}
+
 /// In whose name a batch is written. Only the author's right is checked; towards another session a batch can do one
 /// thing: enqueue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +68,27 @@ pub enum Author {
 }
 
 impl Author {
+    /// Whether this author may ask for this at all.
+    fn may(&self, op: &Op) -> bool {
+        match op {
+            Op::Enqueue { .. } | Op::Retain(_) | Op::Unretain(_) => true,
+            Op::EndSession(id) => *self == Author::Broker || self.session() == Some(*id),
+            Op::Purge { .. } => {
+                matches!(self, Author::Claim(due) if matches!(due.item, DueItem::SessionEnded(_)))
+            }
+            Op::SetExpiry(_)
+            | Op::GoOffline
+            | Op::Subscribe(_)
+            | Op::Unsubscribe(_)
+            | Op::Assign { .. }
+            | Op::Release(_)
+            | Op::Settle(_)
+            | Op::PutInbound(_)
+            | Op::DeleteInbound(_)
+            | Op::TakeWill => self.session().is_some(),
+        }
+    }
+
     /// The session that operations on "the author's session" mean, if there is one: the author itself, or the session
     /// behind a claimed item.
     pub fn session(&self) -> Option<SessionId> {

@@ -5,15 +5,15 @@
 
 use crate::kv_persistence::transaction::Transaction;
 use crate::{
-    Author, Batch, DueItem, ErrorKind, Expectation, Guard, GuardedRecord, KvSnapshot, Op, Outcome, Result,
-    SessionId, StoreError, Timestamp,
+    Author, Batch, ErrorKind, Expectation, Guard, GuardedRecord, KvSnapshot, Op, Outcome, Result, SessionId,
+    StoreError, Timestamp,
 };
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn submit(&mut self, batch: Batch) -> Result<Vec<Outcome>> {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
-        batch.ops.iter().try_for_each(|op| check_op(&batch.author, op))?;
+        batch.check_ops()?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now)?;
         }
@@ -100,31 +100,5 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             Op::Purge { limit } => return Ok(Outcome::Purged { more: self.purge(own, limit)? }),
         };
         Ok(if done { Outcome::Done } else { Outcome::Absent })
-    }
-}
-
-/// Whether this author may ask for this at all.
-fn check_op(author: &Author, op: &Op) -> Result<()> {
-    let allowed = match op {
-        Op::Enqueue { .. } | Op::Retain(_) | Op::Unretain(_) => true,
-        Op::EndSession(id) => *author == Author::Broker || author.session() == Some(*id),
-        Op::Purge { .. } => {
-            matches!(author, Author::Claim(due) if matches!(due.item, DueItem::SessionEnded(_)))
-        }
-        Op::SetExpiry(_)
-        | Op::GoOffline
-        | Op::Subscribe(_)
-        | Op::Unsubscribe(_)
-        | Op::Assign { .. }
-        | Op::Release(_)
-        | Op::Settle(_)
-        | Op::PutInbound(_)
-        | Op::DeleteInbound(_)
-        | Op::TakeWill => author.session().is_some(),
-    };
-    if allowed {
-        Ok(())
-    } else {
-        Err(StoreError::not_applied(ErrorKind::Unsupported, format!("{author:?} may not ask for {op:?}")))
     }
 }
