@@ -184,12 +184,23 @@ proptest! {
         properties in prop::sample::select(&PropertyContext::ALL[..])
             .prop_flat_map(|context| strategies::properties(context, Version::V5_0)),
     ) {
-        // A block is valid in another place exactly when all in it may stand there.
-        let all_allowed = properties.iter().all(|property| context.allows(property.id()));
-        if !all_allowed {
-            let error = Properties::from_bytes(context, properties.as_bytes()).unwrap_err();
-            prop_assert_eq!((error.reason(), error.statement()), (ReasonCode::MalformedPacket, "MQTT5 2.2.2.2"));
-        }
+        // In another place a block is refused for the first that may not stand there, or not a second time (of those
+        // that repeat, PUBLISH alone may hold several subscription identifiers), and then for what misses its method.
+        let mut identifiers = 0;
+        let fault = properties.iter().find_map(|property| {
+            identifiers += usize::from(property.id() == 0x0b);
+            if !context.allows(property.id()) {
+                Some((ReasonCode::MalformedPacket, "MQTT5 2.2.2.2"))
+            } else if property.id() == 0x0b && identifiers == 2 && context != PropertyContext::Publish {
+                Some((ReasonCode::ProtocolError, "MQTT5 3.8.2.1.2"))
+            } else {
+                None
+            }
+        });
+        let orphaned = context == PropertyContext::Connect && properties.contains(0x16) && !properties.contains(0x15);
+        let fault = fault.or(orphaned.then_some((ReasonCode::ProtocolError, "MQTT5 3.1.2.11.10")));
+        let verdict = Properties::from_bytes(context, properties.as_bytes());
+        prop_assert_eq!(verdict.map(|_| ()).map_err(|error| (error.reason(), error.statement())), fault.map_or(Ok(()), Err));
         let again: Properties<'_> = properties.iter().collect();
         prop_assert_eq!(&again, &properties);
         prop_assert_eq!(properties.retain(|_| true), properties.borrow());
