@@ -14,12 +14,18 @@ import time
 import traceback
 
 
+def storage_flags():
+    """Nothing may stay in the clone: in memory, unless the caller says where a store may lie."""
+    below = os.environ.get("OPIFEX_DATA")
+    return ["--data-dir", tempfile.mkdtemp(dir=below)] if below else ["--storage", "memory"]
+
+
 class Broker:
     """`opifex serve` on a free port; stopped by its pid, and expected to end cleanly."""
 
     def __init__(self, program, *flags):
         self.process = subprocess.Popen(
-            [program, "serve", "--listen", "127.0.0.1:0", "--log", "warn", *flags],
+            [program, "serve", "--listen", "127.0.0.1:0", "--log", "warn", *storage_flags(), *flags],
             stdout=subprocess.PIPE,
             text=True,
         )

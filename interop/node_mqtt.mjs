@@ -8,7 +8,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 const mqtt = createRequire(`${process.env.NODE_MODULES ?? process.cwd()}/`)('mqtt')
@@ -313,7 +315,9 @@ function* checks(url) {
 
 /** Starts the built broker on a free port. */
 async function start(program) {
-  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--log', 'warn'], {
+  const below = process.env.OPIFEX_DATA
+  const storage = below ? ['--data-dir', await mkdtemp(join(below, 'node-'))] : ['--storage', 'memory']
+  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--log', 'warn', ...storage], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [line] = await withPatience(once(createInterface({ input: child.stdout }), 'line'), 'the broker to listen')

@@ -27,7 +27,7 @@ pub(crate) use listener::{ListenAddress, Listener};
 pub(crate) use log::{LogConfig, LogFilter, LogFormat};
 pub(crate) use period::Period;
 pub(crate) use qos::Qos;
-pub(crate) use storage::{Backend, StorageConfig};
+pub(crate) use storage::{Backend, DurabilityLevel, StorageConfig};
 
 use error::Source;
 use users::{RulesConfig, UserConfig};
@@ -79,6 +79,7 @@ impl Config {
         let source = args.config.as_deref().map(Source::read).transpose()?;
         let mut config: Config = source.as_ref().map_or(Ok(Config::default()), Source::parse)?;
         args.apply(&mut config);
+        config.storage.settle()?;
         let access = config.access(source.as_ref())?;
         if config.listeners.is_empty() {
             return Err(Failure::usage(anyhow!("no listeners: nobody could connect")));

@@ -1,6 +1,9 @@
 //! The program `opifex`: reads flags, configuration and signals, which nothing below it does, and starts what they
 //! ask for. What a broker is, the crate `opifex-broker` knows.
 
+#[cfg(not(any(feature = "memory", feature = "sled", feature = "sqlite")))]
+compile_error!("a broker needs a store: choose one or more of the features `memory`, `sled` and `sqlite`");
+
 use std::process::ExitCode;
 
 mod cli;
@@ -8,6 +11,7 @@ mod config;
 
 mod hash_password;
 mod serve;
+mod store;
 
 mod accept;
 mod connections;

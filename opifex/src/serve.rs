@@ -5,16 +5,16 @@ use std::io::Write as _;
 use anyhow::{Context as _, anyhow};
 use opifex_broker::{AllowAll, Broker, Limits, Peer};
 use opifex_storage::Persistence;
-use opifex_storage_memory::{MemoryOptions, MemoryStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
-use crate::config::{Access, Backend, Config};
+use crate::config::{Access, Config, StorageConfig};
 use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::signals::Signals;
+use crate::store::{StoreTask, survives, with_store};
 use crate::{accept, descriptors, listener, logging};
 
 /// Runs the broker that flags and file describe.
@@ -27,19 +27,25 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     logging::init(&config.log);
     let runtime = runtime(&config).context("cannot start the runtime").map_err(Failure::Runtime)?;
-    let served = match config.storage.backend {
-        Backend::Memory => {
-            tracing::info!("storage in memory: sessions and retained messages end with this process");
-            let options = MemoryOptions {
-                max_retained_messages: config.limits.max_retained_messages,
-                ..MemoryOptions::default()
-            };
-            runtime.block_on(serve(&config, access, MemoryStore::with_options(options)))
-        }
-    };
+    let max_retained_messages = config.limits.max_retained_messages;
+    let serve = Serve { config: &config, access };
+    let served = with_store(&config.storage, max_retained_messages, &runtime, serve);
     // What is left by now has been waited for long enough.
     runtime.shutdown_background();
     served
+}
+
+/// A broker over a store.
+struct Serve<'a> {
+    config: &'a Config,
+    access: Access,
+}
+
+impl StoreTask for Serve<'_> {
+    async fn run<P: Persistence>(self, store: P) -> Result<(), Failure> {
+        say_what_survives(&self.config.storage);
+        serve(self.config, self.access, store).await
+    }
 }
 
 fn runtime(config: &Config) -> std::io::Result<Runtime> {
@@ -61,7 +67,7 @@ async fn serve<P: Persistence>(config: &Config, access: Access, store: P) -> Res
     }
     let descriptors = descriptors::raise_limit();
 
-    let builder = Broker::builder(store).limits(limits.clone());
+    let builder = Broker::builder(store).limits(limits.clone()).durability(config.storage.durability());
     let builder = match access {
         Access::Everybody => builder.access(AllowAll),
         Access::Users(users) => builder.access(*users),
@@ -93,6 +99,12 @@ async fn serve<P: Persistence>(config: &Config, access: Access, store: P) -> Res
     };
     tracing::info!("stopped: {}", broker.stats());
     stopped
+}
+
+fn say_what_survives(storage: &StorageConfig) {
+    let durability = storage.durability();
+    let data_dir = storage.backend.has_files().then(|| tracing::field::display(storage.data_dir.display()));
+    tracing::info!(storage = %storage.backend, data_dir, %durability, "{}", survives(durability));
 }
 
 async fn bind(config: &Config) -> Result<Vec<TcpListener>, Failure> {

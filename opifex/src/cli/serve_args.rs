@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::limit_flags::LimitFlags;
-use crate::config::{Backend, Config, ListenAddress, Listener, LogFilter, LogFormat};
+use crate::config::{Backend, Config, DurabilityLevel, ListenAddress, Listener, LogFilter, LogFormat};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,9 +29,17 @@ pub(crate) struct ServeArgs {
     /// Configuration file (TOML).
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where sessions, queues and retained messages live [default: memory].
+    /// Where sessions, queues and retained messages live: sqlite, sled or memory, as far as they are built in
+    /// [default: what survives most: sqlite before sled before memory].
     #[arg(long, value_name = "BACKEND")]
     storage: Option<Backend>,
+    /// Directory of the store; one process at a time may have it [default: ./opifex-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// What an acknowledged message survives: disk (power loss), process (kill -9) or memory (nothing) [default: the
+    /// most that the storage offers: sqlite disk, sled process, memory memory].
+    #[arg(long, value_name = "LEVEL")]
+    durability: Option<DurabilityLevel>,
     /// Whether clients without user name and password come in [default: as long as no users are configured].
     #[arg(long, value_name = "BOOL")]
     allow_anonymous: Option<bool>,
@@ -60,6 +68,12 @@ impl ServeArgs {
         }
         if let Some(backend) = self.storage {
             config.storage.backend = backend;
+        }
+        if let Some(data_dir) = &self.data_dir {
+            config.storage.data_dir = data_dir.clone();
+        }
+        if let Some(durability) = self.durability {
+            config.storage.durability = Some(durability);
         }
         if let Some(allow_anonymous) = self.allow_anonymous {
             config.allow_anonymous = Some(allow_anonymous);

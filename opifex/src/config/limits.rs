@@ -6,10 +6,12 @@ use std::num::{NonZeroU16, NonZeroUsize};
 
 use opifex_broker::Limits;
 use opifex_storage::FullPolicy;
-use opifex_storage_memory::MemoryOptions;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteCount, PacketSize, Period, Qos};
+
+/// More than the limit of memory lets grow, few enough to be one.
+const DEFAULT_MAX_RETAINED_MESSAGES: usize = 10_000_000;
 
 /// The `[limits]` table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -87,7 +89,7 @@ impl From<Limits> for LimitsConfig {
                 FullPolicy::DropOldest => QueueFull::DropOldest,
             },
             max_outbox_bytes: ByteCount::nearest(limits.max_outbox_bytes as u64),
-            max_retained_messages: MemoryOptions::default().max_retained_messages,
+            max_retained_messages: DEFAULT_MAX_RETAINED_MESSAGES,
             store_timeout: Period::nearest(limits.store_timeout),
             shutdown_timeout: Period::nearest(limits.shutdown_timeout),
         }

@@ -73,7 +73,7 @@ fn ten_thousand_connections_without_connect_are_gone_at_the_connect_timeout() {
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(descriptors > CONNECTIONS as u64 + 100, "this test needs more than {descriptors} descriptors");
     let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--connect-timeout", "6s"]);
+    command.args(["serve", "--storage", "memory", "--listen", "127.0.0.1:0", "--connect-timeout", "6s"]);
     // The question is whether the broker gives its memory back, not whether malloc gives it to the system: that keeps
     // pages below the last chunk in use. So it is told to map each larger allocation on its own.
     command.env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=512:glibc.malloc.mmap_max=1000000");
@@ -123,7 +123,8 @@ fn at_the_descriptor_limit_accept_pauses_says_so_once_and_goes_on() {
     let _alone = ALONE.lock();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_opifex")]);
-    let program = Program::start(command.args(["serve", "--listen", "127.0.0.1:0"]), 1);
+    let program =
+        Program::start(command.args(["serve", "--storage", "memory", "--listen", "127.0.0.1:0"]), 1);
     let bystanders = Bystanders::new(program.address());
     let too_many: Vec<Peer> = (0..100).map(|_| Peer::open(program.address())).collect();
     let line = program.wait_for_log("accept paused");

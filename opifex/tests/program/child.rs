@@ -47,10 +47,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `opifex serve` on a free port, with further flags.
+    /// Starts `opifex serve` on a free port, with further flags, in memory: nothing is left behind.
     pub(crate) fn serve(flags: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
-        Program::start(command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags), 1)
+        command.args(["serve", "--listen", "127.0.0.1:0", "--storage", "memory"]);
+        Program::start(command.args(flags), 1)
     }
 
     /// Starts a command that becomes the program, and waits until it listens on so many addresses.

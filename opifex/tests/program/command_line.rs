@@ -34,7 +34,7 @@ fn a_wrong_flag_is_one_line_and_exit_code_2() {
         (&["serve", "surplus"], "unexpected argument 'surplus'"),
         (&["serve", "--listen", "1883"], "expected HOST:PORT"),
         (&["serve", "--listen"], "a value is required"),
-        (&["serve", "--storage", "disk"], "possible values: memory"),
+        (&["serve", "--storage", "disk"], "\"disk\" is no storage backend, expected one of sqlite"),
         (&["serve", "--log", "loud"], "\"loud\" is no log level"),
         (&["serve", "--max-qos", "3"], "expected 0, 1 or 2"),
         (&["serve", "--max-packet-size", "300MiB"], "expected at most 268435460"),
@@ -59,7 +59,10 @@ fn port_0_listens_on_a_free_port_and_prints_it() {
 #[test]
 fn every_listener_of_the_command_line_listens() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_opifex"));
-    let program = Program::start(command.args(["serve", "-l", "127.0.0.1:0", "-l", "127.0.0.1:0"]), 2);
+    let program = Program::start(
+        command.args(["serve", "--storage", "memory", "-l", "127.0.0.1:0", "-l", "127.0.0.1:0"]),
+        2,
+    );
     for address in program.addresses() {
         std::net::TcpStream::connect(address).unwrap();
     }
@@ -70,7 +73,7 @@ fn every_listener_of_the_command_line_listens() {
 fn an_address_in_use_is_one_line_that_suggests_a_free_port() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run(&["serve", "--log", "warn", "--listen", &address], b"");
+    let output = run(&["serve", "--storage", "memory", "--log", "warn", "--listen", &address], b"");
     let expected = format!(
         "error: cannot listen on {address}: the address is in use; for a free port: --listen 127.0.0.1:0\n"
     );

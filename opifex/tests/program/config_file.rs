@@ -25,7 +25,7 @@ fn what_is_wrong_is_named_with_its_line_and_column() {
         ),
         ("[lmits]\n", ":1:2: unknown field `lmits`"),
         ("[log]\nlevel = \"info\"\ncolour = true\n", ":3:1: unknown field `colour`"),
-        ("[storage]\nbackend = \"disk\"\n", ":2:11: unknown variant `disk`, expected `memory`"),
+        ("[storage]\nbackend = \"disk\"\n", ":2:11: \"disk\" is no storage backend, expected one of sqlite"),
         ("[[listeners]]\naddress = \"localhost\"\n", ":2:11: \"localhost\" is no address to listen on"),
         ("[[listeners]]\nadress = \"localhost:1\"\n", ":2:1: unknown field `adress`, expected `address`"),
         ("[limits]\nconnect_timeout = 10\n", ":2:19: invalid type: integer `10`, expected a duration"),
@@ -76,7 +76,7 @@ fn listeners_come_from_the_file_and_flags_win_over_it() {
     let listeners = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
     let path = file("listeners.toml", listeners);
     let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
-    Program::start(command.args(["serve", "--config", &path]), 2).stop();
+    Program::start(command.args(["serve", "--storage", "memory", "--config", &path]), 2).stop();
     Program::serve(&["--config", &path]).stop();
 }
 
@@ -185,7 +185,8 @@ fn the_example_of_the_readme_is_a_configuration_file() {
 fn a_listener_that_is_open_to_the_network_without_users_is_warned_of_unless_that_is_meant() {
     let warned = |listen: &str, flags: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
-        let program = Program::start(command.args(["serve", "--listen", listen]).args(flags), 1);
+        let program =
+            Program::start(command.args(["serve", "--storage", "memory", "--listen", listen]).args(flags), 1);
         program.stop().iter().any(|line| line.contains("no users are configured"))
     };
     assert!(warned("0.0.0.0:0", &[]));
