@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::access::{AccessControl, AllowAll, Peer};
 use crate::clock::Clock;
 use crate::connection::{Trust, handshake};
+use crate::damage::DamageReport;
 use crate::due;
 use crate::limits::Limits;
 use crate::local::{LocalSubscription, Publication, PublishError};
@@ -108,6 +109,7 @@ impl<P: Persistence> Builder<P> {
             registry: Registry::default(),
             counters: Counters::default(),
             clock: Clock::start(),
+            damage: DamageReport::default(),
             due: Notify::new(),
             ended: Notify::new(),
             stopping: AtomicBool::new(false),

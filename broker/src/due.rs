@@ -46,6 +46,7 @@ pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
 /// Deals with one page of what is due; answers whether there may be more right now.
 async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
     let page = shared.store.due(shared.now(), PageLimit::items(PAGE_ITEMS)).await?;
+    shared.damage.note(&page.damaged);
     let mut progress = false;
     let mut failed = None;
     for due in page.items {
@@ -118,8 +119,8 @@ async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, due: &Due, id: Session
     let mut after = Seq::ZERO;
     loop {
         let page = shared.store.queue(id, after, PageLimit::items(PAGE_ITEMS)).await?;
-        let Some(last) = page.items.last().map(|entry| entry.seq) else { return Ok(()) };
-        after = last;
+        shared.damage.note(&page.damaged);
+        after = page.final_up_to;
         for entry in page.items {
             let (Some(share), Some(message)) = (&entry.share, &entry.message) else { continue };
             if entry.qos == QoS::ExactlyOnce && entry.state != QueuedState::Waiting {

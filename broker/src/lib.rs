@@ -14,6 +14,7 @@ mod static_users;
 mod stats;
 
 mod connection;
+mod damage;
 mod due;
 mod recovery;
 mod submission;

@@ -84,6 +84,7 @@ impl Walk {
             return Ok(None);
         }
         let page = shared.store.scan(self.kind, self.cursor.take(), PageLimit::items(PAGE_ITEMS)).await?;
+        shared.damage.note(&page.damaged);
         self.cursor = page.next.clone();
         self.ended = self.cursor.is_none();
         Ok(Some(page))

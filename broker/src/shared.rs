@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::access::{AccessControl, Action, Identity};
 use crate::clock::Clock;
+use crate::damage::DamageReport;
 use crate::fanout::deliver_one;
 use crate::limits::Limits;
 use crate::outbox::{Command, Step};
@@ -38,6 +39,7 @@ pub(crate) struct Shared<P> {
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
+    pub(crate) damage: DamageReport,
     /// Something may have become due before the next look.
     pub(crate) due: Notify,
     /// A connection has ended.

@@ -40,7 +40,7 @@ impl DueIndex {
 
 impl State {
     pub(crate) fn due_page(&self, now: Timestamp, limit: PageLimit) -> Page<Due> {
-        let mut page = Page { items: Vec::new(), next: None, examined: 0 };
+        let mut page = Page::new();
         let mut bytes = 0;
         for (at, key) in &self.due.0 {
             if *at > now || is_full(page.items.len(), bytes, &limit) {

@@ -272,7 +272,7 @@ impl Queue {
             Some(item) if more => item.seq,
             _ => Seq(self.last).max(after),
         };
-        QueuePage { items, final_up_to, more }
+        QueuePage { items, final_up_to, more, damaged: Vec::new() }
     }
 
     /// Entries with numbers after `after`, for walks of everything.

@@ -91,7 +91,7 @@ impl RetainedMessages {
         cursor: Option<Cursor>,
         limit: PageLimit,
     ) -> Result<Page<Retained>> {
-        let mut page = Page { items: Vec::new(), next: None, examined: 0 };
+        let mut page = Page::new();
         let (first, mut start): (usize, Option<Bound<String>>) = match cursor {
             Some(cursor) => decode_place(&cursor)?,
             None => (0, None),

@@ -29,7 +29,7 @@ impl State {
         cursor: Option<Cursor>,
         limit: PageLimit,
     ) -> Result<Page<Record>> {
-        let mut walk = Walk { page: Page { items: Vec::new(), next: None, examined: 0 }, bytes: 0, limit };
+        let mut walk = Walk { page: Page::new(), bytes: 0, limit };
         let after = cursor.as_ref().map(|cursor| &cursor.0[..]);
         match kind {
             RecordKind::Session => self.scan_sessions(after, &mut walk)?,

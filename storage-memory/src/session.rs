@@ -90,6 +90,7 @@ impl State {
             will_due,
             subscriptions: session.contents.subscriptions.records().collect(),
             inbound: session.contents.inbound.iter().collect::<Vec<PacketId>>(),
+            damaged: Vec::new(),
         }
     }
 

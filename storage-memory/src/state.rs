@@ -63,7 +63,7 @@ impl State {
     pub(crate) fn queue_page(&self, id: SessionId, after: Seq, limit: PageLimit) -> QueuePage {
         match self.contents(id) {
             Some(contents) => contents.queue.page(after, limit),
-            None => QueuePage { items: Vec::new(), final_up_to: after, more: false },
+            None => QueuePage { items: Vec::new(), final_up_to: after, more: false, damaged: Vec::new() },
         }
     }
 }

@@ -92,16 +92,6 @@ impl MemoryStore {
         }
         Ok(state)
     }
-
-    fn check_durability(&self, asked: Durability) -> Result<()> {
-        if asked > self.open.capabilities.max_durability {
-            return Err(StoreError::not_applied(
-                ErrorKind::Unsupported,
-                format!("the memory store does not offer durability {asked}"),
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl Default for MemoryStore {
@@ -116,20 +106,12 @@ impl Persistence for MemoryStore {
     }
 
     async fn open_session(&self, open: OpenSession) -> Result<OpenedSession> {
-        self.check_durability(open.durability)?;
-        let will_bytes = open.will.as_ref().map_or(0, |will| will.message.size_bytes());
-        if will_bytes > self.open.capabilities.max_message_bytes {
-            return Err(StoreError::not_applied(
-                ErrorKind::TooLarge,
-                format!("a will of {will_bytes} bytes exceeds the limit of a message"),
-            ));
-        }
+        open.check_limits(&self.open.capabilities)?;
         Ok(self.state()?.open_session(open))
     }
 
     async fn submit(&self, batch: Batch) -> Result<Receipt> {
-        self.check_durability(batch.durability)?;
-        batch_fits(&batch, &self.open.capabilities)?;
+        batch.check_limits(&self.open.capabilities)?;
         let outcomes = self.state()?.submit(batch)?;
         Ok(Receipt::committed(outcomes, Commit { durability: Durability::Memory }))
     }
@@ -161,38 +143,4 @@ impl Persistence for MemoryStore {
         drop(state);
         Ok(())
     }
-}
-
-/// Refuses a batch beyond the declared limits, before the lock is taken.
-fn batch_fits(batch: &Batch, capabilities: &Capabilities) -> Result<()> {
-    let (mut ops, mut bytes) = (batch.ops.len(), 0);
-    for op in &batch.ops {
-        let message = match op {
-            opifex_storage::Op::Enqueue { message, targets } => {
-                ops += targets.len();
-                message
-            }
-            opifex_storage::Op::Retain(message) => message,
-            _ => continue,
-        };
-        let size = message.size_bytes();
-        if size > capabilities.max_message_bytes {
-            return Err(too_large("a message", size, capabilities.max_message_bytes, "bytes"));
-        }
-        bytes += size;
-    }
-    if ops > capabilities.max_batch_ops {
-        return Err(too_large("a batch", ops, capabilities.max_batch_ops, "operations"));
-    }
-    if bytes > capabilities.max_batch_bytes {
-        return Err(too_large("a batch", bytes, capabilities.max_batch_bytes, "bytes of messages"));
-    }
-    Ok(())
-}
-
-fn too_large(what: &str, is: usize, limit: usize, unit: &str) -> StoreError {
-    StoreError::not_applied(
-        ErrorKind::TooLarge,
-        format!("{what} of {is} {unit} exceeds the limit of {limit}"),
-    )
 }

@@ -30,7 +30,7 @@ impl State<'_> {
             bytes += due.will.as_ref().map_or(0, |will| will.will.message.size_bytes());
             items.push(due);
         }
-        Ok(Page { items, next: None, examined })
+        Ok(Page { items, examined, ..Page::new() })
     }
 
     /// Sessions that expired, and what those left that ended.

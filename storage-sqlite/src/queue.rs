@@ -249,7 +249,7 @@ impl State<'_> {
     pub(crate) fn queue_page(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {
         let sql = "SELECT next_seq FROM sessions WHERE id = ?1";
         let Some(next_seq) = self.find(sql, [int(session.0)], |row| uint(row, 0))? else {
-            return Ok(QueuePage { items: Vec::new(), final_up_to: after, more: false });
+            return Ok(QueuePage { items: Vec::new(), final_up_to: after, more: false, damaged: Vec::new() });
         };
         let (mut items, mut bytes, mut more) = (Vec::new(), 0, false);
         self.queue_after(session, after, |read| {
@@ -266,7 +266,7 @@ impl State<'_> {
             Some(item) if more => item.seq,
             _ => Seq(next_seq - 1).max(after),
         };
-        Ok(QueuePage { items, final_up_to, more })
+        Ok(QueuePage { items, final_up_to, more, damaged: Vec::new() })
     }
 
     /// The entries of a session behind `after`, as long as `take` wants more; it reads those that it wants.

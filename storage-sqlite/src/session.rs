@@ -42,7 +42,7 @@ impl State<'_> {
             inbound.push(packet_id);
             true
         })?;
-        Ok(OpenedSession { session, present, ended, will_due, subscriptions, inbound })
+        Ok(OpenedSession { session, present, ended, will_due, subscriptions, inbound, damaged: Vec::new() })
     }
 
     /// The session of a client.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Commit, Cursor, Due, Durability, ErrorKind, Op, OpenSession, OpenedSession, Page,
+    Batch, Capabilities, Commit, Cursor, Due, Durability, ErrorKind, OpenSession, OpenedSession, Page,
     PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
     StoreError, Timestamp,
 };
@@ -183,15 +183,6 @@ impl SqliteStore {
         }
     }
 
-    fn check_durability(&self, asked: Durability) -> Result<()> {
-        let offered = self.open.capabilities.max_durability;
-        if asked > offered {
-            let what = format!("this store offers durability {offered}, not {asked}");
-            return Err(StoreError::not_applied(ErrorKind::Unsupported, what));
-        }
-        Ok(())
-    }
-
     fn check_open(&self) -> Result<()> {
         if self.open.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
     }
@@ -241,20 +232,14 @@ impl Persistence for SqliteStore {
     }
 
     async fn open_session(&self, open: OpenSession) -> Result<OpenedSession> {
-        self.check_durability(open.durability)?;
-        let will_bytes = open.will.as_ref().map_or(0, |will| will.message.size_bytes());
-        if will_bytes > self.open.capabilities.max_message_bytes {
-            let what = format!("a will of {will_bytes} bytes exceeds the limit of a message");
-            return Err(StoreError::not_applied(ErrorKind::TooLarge, what));
-        }
+        open.check_limits(&self.open.capabilities)?;
         let (asker, opened) = answer();
         self.command(Command::Open(open, asker)).await?;
         opened.await.unwrap_or_else(|| Err(lost()))
     }
 
     async fn submit(&self, batch: Batch) -> Result<Receipt> {
-        self.check_durability(batch.durability)?;
-        batch_fits(&batch, &self.open.capabilities)?;
+        batch.check_limits(&self.open.capabilities)?;
         let (asker, ordered) = answer();
         self.command(Command::Submit(batch, asker)).await?;
         let ordered = ordered.await.unwrap_or_else(|| Err(lost()))?;
@@ -298,36 +283,4 @@ impl Persistence for SqliteStore {
         self.open.data_dir.lock().take();
         if was_open { Ok(()) } else { Err(closed()) }
     }
-}
-
-/// Refuses a batch beyond the declared limits, before it waits for anything.
-fn batch_fits(batch: &Batch, capabilities: &Capabilities) -> Result<()> {
-    let (mut ops, mut bytes) = (batch.ops.len(), 0);
-    for op in &batch.ops {
-        let message = match op {
-            Op::Enqueue { message, targets } => {
-                ops += targets.len();
-                message
-            }
-            Op::Retain(message) => message,
-            _ => continue,
-        };
-        let size = message.size_bytes();
-        if size > capabilities.max_message_bytes {
-            return Err(too_large("a message", size, capabilities.max_message_bytes, "bytes"));
-        }
-        bytes += size;
-    }
-    if ops > capabilities.max_batch_ops {
-        return Err(too_large("a batch", ops, capabilities.max_batch_ops, "operations"));
-    }
-    if bytes > capabilities.max_batch_bytes {
-        return Err(too_large("a batch", bytes, capabilities.max_batch_bytes, "bytes of messages"));
-    }
-    Ok(())
-}
-
-fn too_large(what: &str, is: usize, limit: usize, unit: &str) -> StoreError {
-    let what = format!("{what} of {is} {unit} exceeds the limit of {limit}");
-    StoreError::not_applied(ErrorKind::TooLarge, what)
 }

@@ -3,7 +3,8 @@
 use opifex_packet::TopicName;
 
 use crate::{
-    Due, DueItem, Durability, Epoch, ErrorKind, Op, RecordVersion, Result, SessionId, StoreError, Timestamp,
+    Capabilities, Due, DueItem, Durability, Epoch, ErrorKind, Op, RecordVersion, Result, SessionId,
+    StoreError, Timestamp,
 };
 
 /// Operations that are applied in order, all or none, at every crash point.
@@ -51,6 +52,40 @@ impl Batch {
                 format!("{:?} may not ask for {op:?}", self.author),
             )),
         }
+    }
+}
+
+impl Batch {
+    /// Refuses a batch beyond what the backend declares; answers the bytes of its messages. The same for every backend.
+    ///
+    /// # Errors
+    /// `TooLarge`, or `Unsupported` for a message that could not be read again; not applied.
+    pub fn check_limits(&self, capabilities: &Capabilities) -> Result<usize> {
+        if self.durability > capabilities.max_durability {
+            return Err(capabilities.does_not_offer(self.durability));
+        }
+        let (mut ops, mut bytes) = (self.ops.len(), 0);
+        for op in &self.ops {
+            match op {
+                Op::Enqueue { message, targets } => {
+                    ops += targets.len();
+                    bytes += message.check_limits(capabilities)?;
+                }
+                Op::Retain(message) => bytes += message.check_limits(capabilities)?,
+                _ => {}
+            }
+        }
+        let too_large = |is: usize, limit: usize, unit: &str| {
+            let what = format!("a batch of {is} {unit} exceeds the limit of {limit}");
+            Err(StoreError::not_applied(ErrorKind::TooLarge, what))
+        };
+        if ops > capabilities.max_batch_ops {
+            return too_large(ops, capabilities.max_batch_ops, "operations");
+        }
+        if bytes > capabilities.max_batch_bytes {
+            return too_large(bytes, capabilities.max_batch_bytes, "bytes of messages");
+        }
+        Ok(bytes)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a backend declares about itself. Claimed means tested by the kit.
 
-use crate::Durability;
+use crate::{Durability, ErrorKind, StoreError};
 
 /// What a backend declares about itself; constant while it is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,4 +23,11 @@ pub struct Capabilities {
     pub unknown_outcomes: bool,
     /// Whether one process alone may have the store open.
     pub exclusive: bool,
+}
+
+impl Capabilities {
+    pub(crate) fn does_not_offer(&self, asked: Durability) -> StoreError {
+        let what = format!("the {} store offers durability {}, not {asked}", self.name, self.max_durability);
+        StoreError::not_applied(ErrorKind::Unsupported, what)
+    }
 }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use opifex_packet::{Properties, PropertyContext, TopicFilter};
+use opifex_packet::TopicFilter;
 
 use crate::encoding::{Counters, key, seal, unseal};
 use crate::{
-    Batch, Capabilities, Cursor, Due, Durability, ErrorKind, KvCapabilities, KvSnapshot, Message, Op,
-    OpenSession, OpenedSession, OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record,
-    RecordKind, Result, Retained, Seq, SessionId, StoreError, Timestamp, WriteBatch,
+    Batch, Capabilities, Cursor, Due, ErrorKind, KvCapabilities, KvSnapshot, OpenSession, OpenedSession,
+    OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq,
+    SessionId, StoreError, Timestamp, WriteBatch,
 };
 
 mod mailbox;
@@ -89,15 +89,6 @@ impl<K: OrderedKv> KvPersistence<K> {
             Some(reader) => reader.read(read).await,
         }
     }
-
-    fn check_durability(&self, asked: Durability) -> Result<()> {
-        if asked <= self.capabilities.max_durability {
-            return Ok(());
-        }
-        let name = self.capabilities.name;
-        let message = format!("the {name} store does not offer durability {asked}");
-        Err(StoreError::not_applied(ErrorKind::Unsupported, message))
-    }
 }
 
 impl<K: OrderedKv> Persistence for KvPersistence<K> {
@@ -106,19 +97,14 @@ impl<K: OrderedKv> Persistence for KvPersistence<K> {
     }
 
     async fn open_session(&self, open: OpenSession) -> Result<OpenedSession> {
-        self.check_durability(open.durability)?;
-        let bytes = match &open.will {
-            Some(will) => message_fits(&will.message, &self.capabilities)?,
-            None => 0,
-        };
+        let bytes = open.check_limits(&self.capabilities)?;
         let (sender, receiver) = oneshot::channel();
         self.requests.send(Request::Open(open, sender), bytes).await.map_err(|_| closed())?;
         receiver.await.unwrap_or_else(|| Err(writer_is_gone()))
     }
 
     async fn submit(&self, batch: Batch) -> Result<Receipt> {
-        self.check_durability(batch.durability)?;
-        let bytes = batch_fits(&batch, &self.capabilities)?;
+        let bytes = batch.check_limits(&self.capabilities)?;
         let (sender, receiver) = oneshot::channel();
         self.requests.send(Request::Submit(batch, sender), bytes).await.map_err(|_| closed())?;
         let ordered = receiver.await.unwrap_or_else(|| Err(writer_is_gone()))?;
@@ -204,49 +190,6 @@ fn capabilities_of(declared: &KvCapabilities) -> Capabilities {
         unknown_outcomes: false,
         exclusive: true,
     }
-}
-
-/// Refuses a batch beyond the declared limits; answers the bytes of its messages.
-fn batch_fits(batch: &Batch, capabilities: &Capabilities) -> Result<usize> {
-    let (mut ops, mut bytes) = (batch.ops.len(), 0);
-    for op in &batch.ops {
-        match op {
-            Op::Enqueue { message, targets } => {
-                ops += targets.len();
-                bytes += message_fits(message, capabilities)?;
-            }
-            Op::Retain(message) => bytes += message_fits(message, capabilities)?,
-            _ => {}
-        }
-    }
-    if ops > capabilities.max_batch_ops {
-        return Err(too_large("a batch", ops, capabilities.max_batch_ops, "operations"));
-    }
-    if bytes > capabilities.max_batch_bytes {
-        return Err(too_large("a batch", bytes, capabilities.max_batch_bytes, "bytes of messages"));
-    }
-    Ok(bytes)
-}
-
-/// Refuses a message that is too large, or that could not be read again; answers its bytes.
-fn message_fits(message: &Message, capabilities: &Capabilities) -> Result<usize> {
-    let size = message.size_bytes();
-    if size > capabilities.max_message_bytes {
-        return Err(too_large("a message", size, capabilities.max_message_bytes, "bytes"));
-    }
-    // A program can push what no packet may hold, and what is read back is checked.
-    if !message.properties.is_empty() {
-        Properties::from_bytes(PropertyContext::Publish, message.properties.as_bytes()).map_err(|error| {
-            let message = format!("the properties of a message to {} are not valid: {error}", message.topic);
-            StoreError::not_applied(ErrorKind::Unsupported, message)
-        })?;
-    }
-    Ok(size)
-}
-
-fn too_large(what: &str, is: usize, limit: usize, unit: &str) -> StoreError {
-    let message = format!("{what} of {is} {unit} exceeds the limit of {limit}");
-    StoreError::not_applied(ErrorKind::TooLarge, message)
 }
 
 fn closed() -> StoreError {

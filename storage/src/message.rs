@@ -1,9 +1,9 @@
 //! An application message as it is stored and fanned out: once, behind an `Arc`.
 
 use bytes::Bytes;
-use opifex_packet::{Properties, QoS, TopicName};
+use opifex_packet::{Properties, PropertyContext, QoS, TopicName};
 
-use crate::Timestamp;
+use crate::{Capabilities, ErrorKind, Result, StoreError, Timestamp};
 
 /// An application message. Stored once, however many sessions it is queued for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,26 @@ impl Message {
     /// Topic, properties and payload together, in bytes: what the limits of queues and batches count.
     pub fn size_bytes(&self) -> usize {
         self.topic.as_str().len() + self.properties.as_bytes().len() + self.payload.len()
+    }
+
+    /// Refuses a message that is larger than the backend takes, or that could not be read again; answers its bytes.
+    pub(crate) fn check_limits(&self, capabilities: &Capabilities) -> Result<usize> {
+        let (size, limit) = (self.size_bytes(), capabilities.max_message_bytes);
+        if size > limit {
+            let what = format!("a message of {size} bytes exceeds the limit of {limit}");
+            return Err(StoreError::not_applied(ErrorKind::TooLarge, what));
+        }
+        // A program can push what no packet may hold, and what is read back is checked.
+        if !self.properties.is_empty() {
+            Properties::from_bytes(PropertyContext::Publish, self.properties.as_bytes()).map_err(
+                |error| {
+                    let what =
+                        format!("the properties of a message to {} are not valid: {error}", self.topic);
+                    StoreError::not_applied(ErrorKind::Unsupported, what)
+                },
+            )?;
+        }
+        Ok(size)
     }
 
     /// Whether the message has expired at `now`.

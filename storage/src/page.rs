@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::StoreError;
+
 /// Where the next page begins. Opaque: only the backend that made it reads it. It stays valid while the store is open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(pub Bytes);
@@ -35,4 +37,20 @@ pub struct Page<T> {
     /// How many index nodes or rows the store looked at for this page: the kit checks with it that a read costs what
     /// it finds, not what there is.
     pub examined: usize,
+    /// Records of the walk that are there and could not be read: an error of kind `Corrupt` for each, which names it in
+    /// a line. The walk goes past them, so the rest is read; a page may hold nothing else.
+    pub damaged: Vec<StoreError>,
+}
+
+impl<T> Page<T> {
+    /// A page that holds nothing yet.
+    pub fn new() -> Page<T> {
+        Page { items: Vec::new(), next: None, examined: 0, damaged: Vec::new() }
+    }
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Page::new()
+    }
 }

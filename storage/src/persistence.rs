@@ -17,6 +17,9 @@ use crate::{
 /// - *Back-pressure*: a full backend makes `submit` wait; its queue and its tasks are bounded.
 /// - *Cancellation*: a dropped future leaves the state before or after the call, never one between.
 /// - Absent is `Ok` with `None` or an outcome, never an error.
+/// - *Damage stays where it is*: a record whose bytes are not those that were written is never answered as if they were.
+///   Reads go past it and name it in `damaged`; a write that needs it fails as `Corrupt`, not applied, naming it. A read
+///   fails as `Corrupt` only when the damage hides what else there is.
 pub trait Persistence: Send + Sync + 'static {
     /// What this backend declares about itself.
     fn capabilities(&self) -> &Capabilities;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opifex_packet::{PacketId, QoS};
 
-use crate::{Message, Seq, SessionId};
+use crate::{Message, Seq, SessionId, StoreError};
 
 /// One session that a message is queued for. All overlapping non-shared subscriptions of a session make one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,9 @@ pub struct QueuePage {
     /// Every entry up to this number is in this page or an earlier one, or is settled: a number missing below it was
     /// settled or displaced, one above it may still appear. At least the `after` of the read.
     pub final_up_to: Seq,
-    /// Whether entries after the last item exist now.
+    /// Whether entries after `final_up_to` exist now.
     pub more: bool,
+    /// Entries up to `final_up_to` that are there and could not be read: an error of kind `Corrupt` for each, which
+    /// names it in a line. A page goes past them and may hold nothing else.
+    pub damaged: Vec<StoreError>,
 }

@@ -2,7 +2,10 @@
 
 use opifex_packet::PacketId;
 
-use crate::{Durability, Epoch, NewWill, Seq, SessionId, SubscriptionRecord, Timestamp};
+use crate::{
+    Capabilities, Durability, Epoch, NewWill, Result, Seq, SessionId, StoreError, SubscriptionRecord,
+    Timestamp,
+};
 
 /// How long a session outlives its connection, as in the Session Expiry Interval (MQTT 5.0, 3.1.2.11.2).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +72,19 @@ pub struct OpenSession {
     pub now: Timestamp,
 }
 
+impl OpenSession {
+    /// Refuses an open beyond what the backend declares; answers the bytes of its will. The same for every backend.
+    ///
+    /// # Errors
+    /// `TooLarge` or `Unsupported`, not applied.
+    pub fn check_limits(&self, capabilities: &Capabilities) -> Result<usize> {
+        if self.durability > capabilities.max_durability {
+            return Err(capabilities.does_not_offer(self.durability));
+        }
+        self.will.as_ref().map_or(Ok(0), |will| will.message.check_limits(capabilities))
+    }
+}
+
 /// A session that was opened, and everything that the broker must know to go on with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedSession {
@@ -84,4 +100,7 @@ pub struct OpenedSession {
     pub subscriptions: Vec<SubscriptionRecord>,
     /// Packet ids of QoS 2 messages that came in and whose PUBREL is awaited, ascending.
     pub inbound: Vec<PacketId>,
+    /// Subscriptions and inbound ids that are there and could not be read: an error of kind `Corrupt` for each, which
+    /// names it in a line. The session goes on without them.
+    pub damaged: Vec<StoreError>,
 }

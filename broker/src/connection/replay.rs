@@ -94,6 +94,7 @@ impl Together<'_> {
         loop {
             session.outbox.lock().read_replay_page();
             let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
+            shared.damage.note(&page.damaged);
             let Some(receipt) = self.take_page(&page, shared, session, author).await? else {
                 // Something changed meanwhile: the page is read again.
                 continue;

@@ -254,6 +254,7 @@ impl<P: Persistence> State<P> {
         let Poll::Ready(page) = page.as_mut().poll(cx) else { return Ok(false) };
         self.work.page = None;
         let mut page = page.map_err(|error| store_end(&error))?;
+        self.shared.damage.note(&page.damaged);
         let mut tally = Tally::default();
         self.withhold_queued(&mut page, &mut tally);
         let mut step = Step { limits: &self.shared.limits, now: self.shared.now(), tally: &mut tally };

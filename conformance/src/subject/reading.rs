@@ -54,8 +54,9 @@ impl<F: Factory> Subject<F> {
         let (mut items, mut examined, mut cursor) = (Vec::new(), 0, None);
         for _ in 0..MAX_PAGES {
             let page = self.store().retained(&filters, cursor, PageLimit::items(PAGE_ITEMS)).await;
-            let Page { items: found, next, examined: looked_at } =
+            let Page { items: found, next, examined: looked_at, damaged } =
                 page.expect("retained messages can be read");
+            assert_eq!(damaged, [], "nothing is damaged");
             assert!(found.len() <= PAGE_ITEMS, "a page holds more than it may");
             items.extend(found);
             examined += looked_at;

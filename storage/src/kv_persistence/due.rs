@@ -9,7 +9,7 @@ use crate::{
 
 /// What is due at `now`, earliest first.
 pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-    let mut page = Page { items: Vec::new(), next: None, examined: 0 };
+    let mut page = Page::new();
     let mut bytes = 0;
     let (from, to) = key::due_until(now);
     for row in rows.range(&from, &to) {

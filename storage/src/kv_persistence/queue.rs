@@ -225,7 +225,7 @@ pub(super) fn queue_page(
     after: Seq,
     limit: PageLimit,
 ) -> Result<QueuePage> {
-    let mut page = QueuePage { items: Vec::new(), final_up_to: after, more: false };
+    let mut page = QueuePage { items: Vec::new(), final_up_to: after, more: false, damaged: Vec::new() };
     let session = match rows.record::<SessionRow>(&key::session(id))? {
         Some(session) => Some(session),
         None => rows.record(&key::ended(id))?,

@@ -68,7 +68,7 @@ pub(super) fn retained_page(
         }
         None => (0, None),
     };
-    let mut walk = Walk { page: Page { items: Vec::new(), next: None, examined: 0 }, bytes: 0, limit };
+    let mut walk = Walk { page: Page::new(), bytes: 0, limit };
     for index in first..filters.len() {
         let mut sought = Sought::new(filters[index].as_str());
         let mut at = start.take().unwrap_or_else(|| key_of(&sought.first_key()));

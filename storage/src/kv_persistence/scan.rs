@@ -27,7 +27,7 @@ pub(super) fn scan_page(
     };
     let hangs_on_session =
         matches!(record_kind, RecordKind::Subscription | RecordKind::Queued | RecordKind::Inbound);
-    let mut page = Page { items: Vec::new(), next: None, examined: 0 };
+    let mut page = Page::new();
     let (mut from, to) = key::all(row_kind);
     if let Some(Cursor(key)) = cursor {
         if key.first() != Some(&row_kind) {

@@ -47,6 +47,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             subscriptions: if present { self.subscriptions(id)? } else { Vec::new() },
             inbound: if present { self.inbound_ids(id)? } else { Vec::new() },
             session: row.record(id),
+            damaged: Vec::new(),
         })
     }
 

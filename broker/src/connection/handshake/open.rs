@@ -133,6 +133,7 @@ async fn open_durable<P: Persistence>(
         now: shared.now(),
     };
     let opened: OpenedSession = shared.store.open_session(open).await?;
+    shared.damage.note(&opened.damaged);
     if opened.will_due || opened.ended.is_some() {
         shared.due.notify_one();
     }
@@ -181,8 +182,8 @@ async fn reserve_ids<P: Persistence>(
     let mut seen = 0;
     while seen < usize::from(u16::MAX) {
         let page = shared.store.queue(id, after, PageLimit::items(256)).await?;
-        let Some(last) = page.items.last() else { break };
-        after = last.seq;
+        shared.damage.note(&page.damaged);
+        after = page.final_up_to;
         seen += page.items.len();
         let in_flight = session.outbox.lock().reserve_ids(&page);
         if !page.more || (!in_flight && seen > usize::from(shared.limits.max_inflight)) {
