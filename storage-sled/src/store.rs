@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Cursor, Due, Durability, ErrorKind, KvCapabilities, KvPersistence, OpenSession,
-    OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained,
-    Seq, SessionId, StoreError, Timestamp,
+    Batch, Capabilities, CommitCounts, Cursor, Due, Durability, ErrorKind, KvCapabilities, KvPersistence,
+    OpenSession, OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result,
+    Retained, Seq, SessionId, StoreError, Timestamp,
 };
 use parking_lot::RwLock;
 
@@ -84,6 +84,11 @@ impl SledStore {
         };
         let kv = KvPersistence::open(Sled { db, lock: RwLock::new(()), capabilities })?;
         Ok(SledStore { kv })
+    }
+
+    /// How much was committed together since the store was opened.
+    pub fn commit_counts(&self) -> CommitCounts {
+        self.kv.commit_counts()
     }
 }
 

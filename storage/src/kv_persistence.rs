@@ -15,9 +15,9 @@ use opifex_packet::TopicFilter;
 
 use crate::encoding::{Counters, key, seal, unseal};
 use crate::{
-    Batch, Capabilities, Cursor, Due, ErrorKind, KvCapabilities, KvSnapshot, OpenSession, OpenedSession,
-    OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq,
-    SessionId, StoreError, Timestamp, WriteBatch,
+    Batch, Capabilities, CommitCounts, Cursor, Due, ErrorKind, KvCapabilities, KvSnapshot, OpenSession,
+    OpenedSession, OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result,
+    Retained, Seq, SessionId, StoreError, Timestamp, WriteBatch,
 };
 
 mod mailbox;
@@ -40,7 +40,7 @@ mod will;
 
 use mailbox::Mailbox;
 use reader::Reader;
-use writer::{Request, Writer};
+use writer::{Done, Request, Writer};
 
 /// A store over an ordered key-value engine. See [`crate::ordered_kv`] for how an engine is brought.
 ///
@@ -51,6 +51,7 @@ pub struct KvPersistence<K: OrderedKv> {
     requests: Arc<Mailbox<Request>>,
     /// Set before the mailbox is closed, and by the writer when the engine failed.
     closed: Arc<AtomicBool>,
+    done: Arc<Done>,
     /// `None`: reads are made on the caller's thread.
     reader: Option<Reader<K>>,
     writer: Option<JoinHandle<()>>,
@@ -66,14 +67,29 @@ impl<K: OrderedKv> KvPersistence<K> {
         let kv = Arc::new(kv);
         let closed = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mailbox::new(declared.max_waiting_batches, declared.max_waiting_bytes));
-        let writer = Writer::new(Arc::clone(&kv), Arc::clone(&requests), Arc::clone(&closed), counters);
+        let done = Arc::new(Done::default());
+        let writer = Writer::new(
+            Arc::clone(&kv),
+            Arc::clone(&requests),
+            Arc::clone(&closed),
+            counters,
+            Arc::clone(&done),
+        );
         let reader = if declared.quick_reads { None } else { Some(Reader::start(&kv, declared.name)?) };
         let writer = thread::Builder::new()
             .name(format!("{}-writer", declared.name))
             .spawn(move || writer.run())
             .map_err(|error| no_thread(&error))?;
         let capabilities = capabilities_of(&declared);
-        Ok(KvPersistence { kv, capabilities, requests, closed, reader, writer: Some(writer) })
+        Ok(KvPersistence { kv, capabilities, requests, closed, done, reader, writer: Some(writer) })
+    }
+
+    /// How much was committed together since the store was opened.
+    pub fn commit_counts(&self) -> CommitCounts {
+        CommitCounts {
+            batches: self.done.batches.load(Ordering::Relaxed),
+            commits: self.done.commits.load(Ordering::Relaxed),
+        }
     }
 
     /// Runs a read over a snapshot.

@@ -28,6 +28,7 @@ mod subscription;
 mod will;
 
 mod capabilities;
+mod commit_counts;
 mod durability;
 mod error;
 mod id;
@@ -39,6 +40,7 @@ pub mod ordered_kv;
 
 pub use batch::{Author, Batch, Expectation, Guard, GuardedRecord, IdempotencyKey};
 pub use capabilities::Capabilities;
+pub use commit_counts::CommitCounts;
 pub use due::{Due, DueItem};
 pub use durability::Durability;
 pub use error::{Certainty, ErrorKind, Result, StoreError};

@@ -7,8 +7,9 @@
 //!
 //! While a group is written and synced, the next one gathers in the mailbox: the slower the sync, the larger the group.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::closed;
 use super::mailbox::Mailbox;
@@ -59,8 +60,16 @@ impl Waiting {
     }
 }
 
+/// What the writer has done, for whoever asks.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) batches: AtomicU64,
+    pub(super) commits: AtomicU64,
+}
+
 /// The writer, before and while it runs.
 pub(super) struct Writer<K> {
+    done: Arc<Done>,
     kv: Arc<K>,
     requests: Arc<Mailbox<Request>>,
     closed: Arc<AtomicBool>,
@@ -78,9 +87,10 @@ impl<K: OrderedKv> Writer<K> {
         requests: Arc<Mailbox<Request>>,
         closed: Arc<AtomicBool>,
         counters: Counters,
+        done: Arc<Done>,
     ) -> Writer<K> {
         let strongest = kv.capabilities().durability;
-        Writer { kv, requests, closed, counters, strongest, unsynced: false, dead: false }
+        Writer { done, kv, requests, closed, counters, strongest, unsynced: false, dead: false }
     }
 
     /// Writes until the mailbox is closed and empty.
@@ -95,7 +105,8 @@ impl<K: OrderedKv> Writer<K> {
         }
     }
 
-    fn write_group(&mut self, group: impl IntoIterator<Item = Request>) {
+    fn write_group(&mut self, group: VecDeque<Request>) {
+        self.done.batches.fetch_add(group.len() as u64, Ordering::Relaxed);
         let kv = Arc::clone(&self.kv);
         let mut waiting = Vec::new();
         let ordered = match self.dead {
@@ -129,6 +140,7 @@ impl<K: OrderedKv> Writer<K> {
                 }
             })?;
             self.unsynced = true;
+            self.done.commits.fetch_add(1, Ordering::Relaxed);
         }
         let asked = waiting.iter().map(|waiter| waiter.asked(self.strongest)).max();
         if asked.is_none_or(|asked| asked == Durability::Memory) {
