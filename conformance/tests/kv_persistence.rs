@@ -14,7 +14,7 @@ use opifex_storage::encoding::key;
 use opifex_storage::{
     Author, Batch, Certainty, Durability, ErrorKind, FullPolicy, KvCapabilities, KvPersistence, Op,
     OpenSession, OrderedKv, Outcome, PageLimit, Persistence, Result, Seq, SessionId, StoreError, Target,
-    WriteBatch,
+    TargetOutcome, WriteBatch,
 };
 use tree::{Seen, Tree};
 
@@ -247,6 +247,21 @@ fn a_body_is_stored_once_and_everything_goes_when_it_is_settled() {
 }
 
 #[test]
+fn a_small_message_for_one_session_is_one_row_with_its_entry() {
+    let (engine, store) = open();
+    let c = session(&store, "c");
+    let empty = engine.tree.kinds();
+    block_on(stored(&store, enqueue(&[c], "small"))).unwrap();
+    assert_eq!(engine.tree.kinds(), "CMQS");
+    block_on(stored(&store, enqueue(&[c], &"x".repeat(5000)))).unwrap();
+    assert_eq!(engine.tree.kinds(), "BCMQQS");
+    assert_eq!(payloads(&store, c).unwrap(), ["small".to_owned(), "x".repeat(5000)]);
+    let own = Batch::new(Author::Session(c, opifex_storage::Epoch(c.0)), Durability::Process, START);
+    block_on(stored(&store, own.with(Op::Settle(Seq(1))).with(Op::Settle(Seq(2))))).unwrap();
+    assert_eq!(engine.tree.kinds(), empty);
+}
+
+#[test]
 fn a_message_that_displaces_itself_keeps_its_body() {
     let (engine, store) = open();
     let c = session(&store, "c");
@@ -286,7 +301,9 @@ fn a_batch_that_meets_damage_half_way_leaves_no_trace() {
     let error = block_on(store.submit(batch)).unwrap_err();
     assert_eq!((error.kind(), error.certainty()), (ErrorKind::Corrupt, Certainty::NotApplied));
     assert_eq!(engine.tree.kinds(), rows);
-    block_on(stored(&store, enqueue(&[a], "next"))).unwrap();
+    let outcomes = block_on(stored(&store, enqueue(&[a], "next"))).unwrap();
+    let first = TargetOutcome::Queued { seq: Seq(1), displaced: Vec::new() };
+    assert_eq!(outcomes, [Outcome::Enqueued(vec![first])], "the session's counts are taken back, too");
     assert_eq!(payloads(&store, a).unwrap(), ["next"]);
     let retained = block_on(store.retained(&[filter("#")], None, PageLimit::items(10))).unwrap();
     assert!(retained.items.is_empty());

@@ -94,8 +94,8 @@ impl Bare {
         Bare { db: db.expect("it opens"), last: 0 }
     }
 
-    /// Writes the rows that as many messages cost the store: an entry and a body each, session and counters a batch.
-    /// Messages a second.
+    /// Writes the rows that as many messages cost the store: an entry with its message each, session and counters a
+    /// batch. Messages a second.
     fn write(&mut self, group: usize, messages: usize) -> f64 {
         let start = Instant::now();
         let mut left = messages;
@@ -107,8 +107,7 @@ impl Bare {
             batch.insert(&b"Sxxxxxxxx"[..], &[0; 32][..]);
             for _ in 0..now {
                 self.last += 1;
-                batch.insert([&b"Qxxxxxxxx"[..], &self.last.to_be_bytes()].concat(), &[0; 16][..]);
-                batch.insert([&b"B"[..], &self.last.to_be_bytes()].concat(), &[0; 268][..]);
+                batch.insert([&b"Qxxxxxxxx"[..], &self.last.to_be_bytes()].concat(), &[0; 278][..]);
             }
             self.db.apply_batch(batch).expect("it is written");
             self.db.flush().expect("it is flushed");

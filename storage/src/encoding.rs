@@ -29,7 +29,7 @@ pub use due::DueRow;
 pub use field::{FieldReader, FieldWriter, Malformed};
 pub use marker::Marker;
 pub use pointer::{BodyReferences, ClientPointer};
-pub use queued::QueuedRow;
+pub use queued::{QueuedBody, QueuedRow};
 pub use retained::RetainedRow;
 pub use seal::{StoredRecord, seal, unseal};
 pub use session::SessionRow;

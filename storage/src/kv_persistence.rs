@@ -20,6 +20,7 @@ use crate::{
     Retained, Seq, SessionId, StoreError, Timestamp, WriteBatch,
 };
 
+mod commitment;
 mod mailbox;
 mod oneshot;
 mod page;
@@ -68,13 +69,16 @@ impl<K: OrderedKv> KvPersistence<K> {
         let closed = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mailbox::new(declared.max_waiting_batches, declared.max_waiting_bytes));
         let done = Arc::new(Done::default());
-        let writer = Writer::new(
-            Arc::clone(&kv),
-            Arc::clone(&requests),
-            Arc::clone(&closed),
+        let writer = Writer {
+            kv: Arc::clone(&kv),
+            requests: Arc::clone(&requests),
+            closed: Arc::clone(&closed),
+            done: Arc::clone(&done),
             counters,
-            Arc::clone(&done),
-        );
+            strongest: declared.durability,
+            unsynced: false,
+            dead: false,
+        };
         let reader = if declared.quick_reads { None } else { Some(Reader::start(&kv, declared.name)?) };
         let writer = thread::Builder::new()
             .name(format!("{}-writer", declared.name))
@@ -124,10 +128,7 @@ impl<K: OrderedKv> Persistence for KvPersistence<K> {
         let (sender, receiver) = oneshot::channel();
         self.requests.send(Request::Submit(batch, sender), bytes).await.map_err(|_| closed())?;
         let ordered = receiver.await.unwrap_or_else(|| Err(writer_is_gone()))?;
-        let durable = ordered.durable;
-        Ok(Receipt::pending(ordered.outcomes, async move {
-            durable.await.unwrap_or_else(|| Err(writer_is_gone()))
-        }))
+        Ok(Receipt::pending(ordered.outcomes, ordered.commitment.wait()))
     }
 
     async fn queue(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {

@@ -6,6 +6,10 @@ use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
 use crate::Message;
 
 impl StoredRecord for Message {
+    fn size_hint(&self) -> usize {
+        self.size_bytes() + 32
+    }
+
     fn write(&self, fields: &mut FieldWriter) {
         fields.bytes(self.topic.as_str().as_bytes());
         fields.byte(self.qos.into());

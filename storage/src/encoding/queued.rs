@@ -1,17 +1,51 @@
-//! An entry of a session's queue: all but its number, which is in its key, and its message, which is a body.
+//! An entry of a session's queue: all but its number, which is in its key. Its message is a body in a row of its own,
+//! or stands in the entry where nobody else refers to it and the entry is not written again.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use opifex_packet::{PacketId, QoS};
 
 use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
-use crate::{QueuedState, Timestamp};
+use crate::{Message, QueuedState, Timestamp};
+
+/// Where the message of a queue entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueuedBody {
+    /// It was let go when the entry was released.
+    Gone,
+    /// In the body of this number, which other entries may refer to as well.
+    Row(u64),
+    /// In the entry: the fields of the message. They are read by [`QueuedBody::inline_message`] alone, so that removing
+    /// an entry does not pay for it.
+    Inline(Bytes),
+}
+
+const GONE: u8 = 0;
+const ROW: u8 = 1;
+const INLINE: u8 = 2;
+
+impl QueuedBody {
+    /// A message that stands in its entry.
+    pub fn inline(message: &Message) -> QueuedBody {
+        let mut fields = FieldWriter(Vec::with_capacity(message.size_hint()));
+        message.write(&mut fields);
+        QueuedBody::Inline(fields.0.into())
+    }
+
+    /// The message of the fields of [`QueuedBody::Inline`].
+    pub fn inline_message(fields: Bytes) -> Result<Message, Malformed> {
+        let mut fields = FieldReader::new(fields);
+        let message = Message::read(&mut fields)?;
+        fields.end().map(|()| message)
+    }
+}
 
 /// A stored queue entry. What removing it needs stands here, so that its body is not read for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuedRow {
-    /// The number of its message's body; `None` once it was released.
-    pub body: Option<u64>,
+    /// Where its message is.
+    pub body: QueuedBody,
     /// The bytes of its message; 0 once it was released.
     pub size_bytes: u64,
     /// When its message expires.
@@ -45,8 +79,26 @@ impl QueuedRow {
 }
 
 impl StoredRecord for QueuedRow {
+    /// Version 1 knew no inline messages, and is the same otherwise.
+    const VERSION: u8 = 2;
+
+    fn size_hint(&self) -> usize {
+        let QueuedBody::Inline(message) = &self.body else { return 64 };
+        message.len() + 64
+    }
+
     fn write(&self, fields: &mut FieldWriter) {
-        fields.optional(self.body);
+        match &self.body {
+            QueuedBody::Gone => fields.byte(GONE),
+            QueuedBody::Row(body) => {
+                fields.byte(ROW);
+                fields.number(*body);
+            }
+            QueuedBody::Inline(message) => {
+                fields.byte(INLINE);
+                fields.bytes(message);
+            }
+        }
         fields.number(self.size_bytes);
         fields.moment(self.expires_at);
         fields.byte(u8::from(self.qos) | u8::from(self.retain) << 2);
@@ -68,7 +120,12 @@ impl StoredRecord for QueuedRow {
     }
 
     fn read(fields: &mut FieldReader) -> Result<Self, Malformed> {
-        let body = fields.optional()?;
+        let body = match fields.byte()? {
+            GONE => QueuedBody::Gone,
+            ROW => QueuedBody::Row(fields.number()?),
+            INLINE => QueuedBody::Inline(fields.bytes()?),
+            _ => return Err(Malformed("where the message is")),
+        };
         let size_bytes = fields.number()?;
         let expires_at = fields.moment()?;
         let flags = fields.byte()?;

@@ -20,6 +20,10 @@ impl From<RetainedRow> for Retained {
 }
 
 impl StoredRecord for RetainedRow {
+    fn size_hint(&self) -> usize {
+        self.message.size_hint() + 10
+    }
+
     fn write(&self, fields: &mut FieldWriter) {
         fields.number(self.version.0);
         self.message.write(fields);

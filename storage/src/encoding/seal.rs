@@ -17,6 +17,14 @@ pub trait StoredRecord: Sized {
     /// The version in which its fields are written. A reader refuses later ones and knows all earlier ones.
     const VERSION: u8 = 1;
 
+    /// The earliest version that [`StoredRecord::read`] still knows.
+    const OLDEST: u8 = 1;
+
+    /// About how many bytes the fields take, so that they are written into one allocation.
+    fn size_hint(&self) -> usize {
+        64
+    }
+
     /// Writes the fields.
     fn write(&self, fields: &mut FieldWriter);
 
@@ -26,7 +34,8 @@ pub trait StoredRecord: Sized {
 
 /// The value of the row with this key.
 pub fn seal<R: StoredRecord>(key: &[u8], record: &R) -> Bytes {
-    let mut writer = FieldWriter(vec![R::VERSION]);
+    let mut writer = FieldWriter(Vec::with_capacity(record.size_hint() + 1 + CHECKSUM_BYTES));
+    writer.byte(R::VERSION);
     record.write(&mut writer);
     let mut value = writer.0;
     let checksum = checksum(key, &value);
@@ -45,7 +54,7 @@ pub fn unseal<R: StoredRecord>(key: &[u8], value: &Bytes) -> Result<R> {
     if checksum(key, &value[..length]).to_le_bytes() != value[length..] {
         return Err(corrupt("its checksum differs"));
     }
-    if value[0] != R::VERSION {
+    if !(R::OLDEST..=R::VERSION).contains(&value[0]) {
         return Err(StoreError::not_applied(
             ErrorKind::Unsupported,
             format!("{} has format {}, known is {}", key::describe(key), value[0], R::VERSION),

@@ -1,5 +1,7 @@
 //! A session, or what is left of one that ended: the record, and the counts that make its end O(1).
 
+use std::sync::Arc;
+
 use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
 use crate::{Epoch, Seq, SessionExpiry, SessionId, SessionRecord, Timestamp};
 
@@ -7,7 +9,7 @@ use crate::{Epoch, Seq, SessionExpiry, SessionId, SessionRecord, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
     /// The client that it belongs to.
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// The epoch of its last open.
     pub epoch: Epoch,
     /// How long it outlives its connection.
@@ -36,7 +38,7 @@ pub struct SessionRow {
 
 impl SessionRow {
     /// A session that begins.
-    pub fn new(client_id: Box<str>, epoch: Epoch, expiry: SessionExpiry) -> SessionRow {
+    pub fn new(client_id: Arc<str>, epoch: Epoch, expiry: SessionExpiry) -> SessionRow {
         SessionRow {
             client_id,
             epoch,
@@ -68,7 +70,7 @@ impl SessionRow {
     pub fn record(&self, id: SessionId) -> SessionRecord {
         SessionRecord {
             id,
-            client_id: self.client_id.clone(),
+            client_id: Box::from(&*self.client_id),
             epoch: self.epoch,
             expiry: self.expiry,
             offline_since: self.offline_since,

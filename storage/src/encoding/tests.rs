@@ -62,6 +62,14 @@ fn message() -> impl Strategy<Value = Message> {
     )
 }
 
+fn body() -> impl Strategy<Value = QueuedBody> {
+    prop_oneof![
+        Just(QueuedBody::Gone),
+        any::<u64>().prop_map(QueuedBody::Row),
+        message().prop_map(|message| QueuedBody::inline(&message)),
+    ]
+}
+
 fn delivery() -> impl Strategy<Value = QueuedState> {
     prop_oneof![
         Just(QueuedState::Waiting),
@@ -72,7 +80,7 @@ fn delivery() -> impl Strategy<Value = QueuedState> {
 
 prop_compose! {
     fn queued_row()(
-        body in option::of(any::<u64>()),
+        body in body(),
         size_bytes in any::<u64>(),
         expires_at in option::of(moment()),
         qos in qos(),
@@ -147,6 +155,12 @@ proptest! {
     #[test]
     fn queue_entries_come_back_and_show_damage(row in queued_row(), ids in any::<(u64, u64)>()) {
         comes_back_and_shows_damage(&key::queued(SessionId(ids.0), Seq(ids.1)), &row);
+    }
+
+    #[test]
+    fn messages_in_queue_entries_come_back(message in message()) {
+        let QueuedBody::Inline(fields) = QueuedBody::inline(&message) else { panic!("it stands in its entry") };
+        prop_assert_eq!(QueuedBody::inline_message(fields), Ok(message));
     }
 
     #[test]
@@ -260,6 +274,15 @@ fn a_record_of_a_later_format_is_not_taken_for_damage() {
 }
 
 #[test]
+fn a_queue_entry_of_the_first_format_is_read() {
+    let key = key::queued(SessionId(3), Seq(1));
+    let first = "01010909000601ffff030201c801010c2473686172652f672f612f23f461eb83";
+    let bytes = (0..first.len()).step_by(2).map(|at| u8::from_str_radix(&first[at..at + 2], 16).unwrap());
+    let row: QueuedRow = unseal(&key, &bytes.collect()).unwrap();
+    assert_eq!((row.body, row.state), (QueuedBody::Row(9), QueuedState::Assigned(PacketId::MAX)));
+}
+
+#[test]
 fn a_filter_of_3_1_1_that_5_0_forbids_comes_back() {
     let filter = TopicFilter::without_share_rules("$share/x").unwrap().into_owned();
     assert_eq!(key::filter_of(&key::subscription(SessionId(1), &filter)), Ok(filter));
@@ -279,7 +302,7 @@ fn the_bytes_of_keys_and_records_stay_as_they_are() {
     let session =
         SessionRow { queued_items: 300, ..SessionRow::new("dev1".into(), Epoch(3), SessionExpiry::Never) };
     let entry = QueuedRow {
-        body: Some(9),
+        body: QueuedBody::Row(9),
         size_bytes: 9,
         expires_at: None,
         qos: QoS::ExactlyOnce,
@@ -288,6 +311,8 @@ fn the_bytes_of_keys_and_records_stay_as_they_are() {
         subscription_ids: vec![1, 200],
         share: Some(Arc::from("$share/g/a/#")),
     };
+    let small =
+        QueuedRow { body: QueuedBody::inline(&message), state: QueuedState::Waiting, ..entry.clone() };
     let golden = |key: &[u8], value: Bytes| format!("{} {}", hex(key), hex(&value));
     let (body, own, queued) = (key::body(9), key::session(SessionId(3)), key::queued(SessionId(3), Seq(1)));
     let due = key::due(Timestamp(5), &DueKey::Retained(topic.clone()));
@@ -295,6 +320,7 @@ fn the_bytes_of_keys_and_records_stay_as_they_are() {
         golden(&body, seal(&body, &message)),
         golden(&own, seal(&own, &session)),
         golden(&queued, seal(&queued, &entry)),
+        golden(&queued, seal(&queued, &small)),
         golden(&due, seal(&due, &DueRow { version: RecordVersion(8) })),
         hex(&key::client("d\0")),
         hex(&key::retained(&topic)),

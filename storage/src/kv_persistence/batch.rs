@@ -20,7 +20,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         batch.ops.into_iter().map(|op| self.apply(&batch.author, op, batch.now)).collect()
     }
 
-    fn check_author(&self, author: &Author, now: Timestamp) -> Result<()> {
+    fn check_author(&mut self, author: &Author, now: Timestamp) -> Result<()> {
         match author {
             Author::Session(id, epoch) => match self.live(*id)? {
                 Some(session) if session.epoch == *epoch => Ok(()),
@@ -35,7 +35,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         }
     }
 
-    fn check_guard(&self, guard: &Guard) -> Result<()> {
+    fn check_guard(&mut self, guard: &Guard) -> Result<()> {
         let (name, holds) = match &guard.record {
             GuardedRecord::Session(id) => {
                 let epoch = self.live(*id)?.map(|session| session.epoch);

@@ -43,7 +43,7 @@ pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit)
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     /// Whether a due item is still there, unchanged, and due at `now`.
-    pub(super) fn check_claim(&self, due: &Due, now: Timestamp) -> Result<()> {
+    pub(super) fn check_claim(&mut self, due: &Due, now: Timestamp) -> Result<()> {
         let version = due.version.0;
         let due_now = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         let holds = match &due.item {

@@ -15,7 +15,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         }
         self.put(key, &Marker);
         session.inbound += 1;
-        self.put_session(id, &session);
+        self.put_session(id, session);
         Ok(Outcome::Done)
     }
 
@@ -27,7 +27,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if existed {
             self.remove(key);
             session.inbound = session.inbound.saturating_sub(1);
-            self.put_session(id, &session);
+            self.put_session(id, session);
         }
         Ok(existed)
     }

@@ -5,6 +5,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// How many are expected soon, and how long it is worth to wait for all of them.
+#[derive(Copy, Clone)]
+pub(super) struct Gathering {
+    pub(super) expected: usize,
+    pub(super) patience: Duration,
+}
+
+impl Gathering {
+    /// Whoever comes first is taken at once.
+    pub(super) const NONE: Gathering = Gathering { expected: 1, patience: Duration::ZERO };
+}
 
 /// A queue of requests with limits of count and bytes.
 pub(super) struct Mailbox<T> {
@@ -18,6 +31,8 @@ struct State<T> {
     items: VecDeque<T>,
     bytes: usize,
     closed: bool,
+    /// How many must be inside to wake the thread; `None` while it does not sleep.
+    sleeps_until: Option<usize>,
     next_ticket: u64,
     /// Who waits for room, first come first.
     waiting: BTreeMap<u64, Waker>,
@@ -29,6 +44,7 @@ impl<T> Mailbox<T> {
             items: VecDeque::new(),
             bytes: 0,
             closed: false,
+            sleeps_until: None,
             next_ticket: 0,
             waiting: BTreeMap::new(),
         };
@@ -61,14 +77,21 @@ impl<T> Mailbox<T> {
                     state.waiting.remove(&ticket);
                 }
                 let next = self.next_to_wake(&mut state);
+                let enough = state.sleeps_until.is_some_and(|count| state.items.len() >= count);
                 drop(state);
-                self.filled.notify_one();
+                if enough {
+                    self.filled.notify_one();
+                }
                 if let Some(waker) = next {
                     waker.wake();
                 }
                 return Poll::Ready(Ok(()));
             }
             item = Some(item_now);
+            // Nobody is to wait for room while the thread waits for more.
+            if state.sleeps_until.is_some() {
+                self.filled.notify_one();
+            }
             let ticket = *place.ticket.get_or_insert_with(|| {
                 state.next_ticket += 1;
                 state.next_ticket
@@ -93,14 +116,16 @@ impl<T> Mailbox<T> {
     }
 
     /// Waits for requests and takes them all; `None` when the mailbox is closed and empty.
-    pub(super) fn take_all(&self) -> Option<VecDeque<T>> {
-        let mut state = self.lock();
+    pub(super) fn take_all(&self, gathering: Gathering) -> Option<VecDeque<T>> {
+        let mut state = self.gather(self.lock(), gathering);
         while state.items.is_empty() {
             if state.closed {
                 return None;
             }
+            state.sleeps_until = Some(1);
             state = self.filled.wait(state).expect("no holder of this lock panics");
         }
+        state.sleeps_until = None;
         let items = std::mem::take(&mut state.items);
         state.bytes = 0;
         let next = self.next_to_wake(&mut state);
@@ -109,6 +134,24 @@ impl<T> Mailbox<T> {
             waker.wake();
         }
         Some(items)
+    }
+
+    /// Waits until as many are inside as are expected, somebody waits for room, or patience has ended.
+    fn gather<'a>(
+        &self,
+        mut state: MutexGuard<'a, State<T>>,
+        Gathering { expected, patience }: Gathering,
+    ) -> MutexGuard<'a, State<T>> {
+        let expected = expected.min(self.max_items);
+        let start = Instant::now();
+        while state.items.len() < expected && state.waiting.is_empty() && !state.closed {
+            let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
+                break;
+            };
+            state.sleeps_until = Some(expected);
+            (state, _) = self.filled.wait_timeout(state, left).expect("no holder of this lock panics");
+        }
+        state
     }
 
     /// Refuses further requests; those inside, and then this last one, are still taken. Answers whether it was open:
@@ -149,5 +192,65 @@ impl<T> Drop for Place<'_, T> {
         if let Some(waker) = next {
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::Context;
+    use std::thread;
+
+    use super::*;
+
+    /// Longer than any test waits: an end of the wait has another cause.
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    fn put(mailbox: &Mailbox<u32>, item: u32) {
+        let sent = pin!(mailbox.send(item, 1)).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(sent.is_ready());
+    }
+
+    #[test]
+    fn as_many_as_are_expected_are_taken_together() {
+        let mailbox = Arc::new(Mailbox::new(8, 100));
+        let taken = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.take_all(Gathering { expected: 3, patience: FOREVER }))
+        };
+        (0..3).for_each(|item| put(&mailbox, item));
+        assert_eq!(taken.join().unwrap().unwrap(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn who_is_expected_and_does_not_come_is_waited_for_only_so_long() {
+        let mailbox = Mailbox::new(8, 100);
+        put(&mailbox, 0);
+        let patience = Duration::from_millis(1);
+        assert_eq!(mailbox.take_all(Gathering { expected: 3, patience }).unwrap(), [0]);
+    }
+
+    #[test]
+    fn nobody_waits_for_room_while_more_are_expected() {
+        let mailbox = Mailbox::new(8, 2);
+        put(&mailbox, 0);
+        put(&mailbox, 1);
+        let mut third = pin!(mailbox.send(2, 1));
+        assert!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(mailbox.take_all(Gathering { expected: 3, patience: FOREVER }).unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn who_waits_for_more_ends_when_the_mailbox_is_closed() {
+        let mailbox = Arc::new(Mailbox::new(8, 100));
+        put(&mailbox, 0);
+        let taken = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.take_all(Gathering { expected: 3, patience: FOREVER }))
+        };
+        mailbox.close(Some(1));
+        assert_eq!(taken.join().unwrap().unwrap(), [0, 1]);
     }
 }

@@ -1,10 +1,12 @@
-//! The queues of sessions: one row an entry, the message in a row of its own that entries refer to.
+//! The queues of sessions: one row an entry. The message stands in it when it is small, has one target, and the entry
+//! is not written again (QoS 1); otherwise it is a row of its own that entries refer to.
 
 use std::sync::Arc;
 
-use opifex_packet::PacketId;
+use opifex_packet::{PacketId, QoS};
 
-use crate::encoding::{DueRow, QueuedRow, SessionRow, key, key::DueKey, unseal};
+use crate::encoding::Malformed;
+use crate::encoding::{DueRow, QueuedBody, QueuedRow, SessionRow, key, key::DueKey, unseal};
 use crate::kv_persistence::page::{MAX_EXAMINED, is_full};
 use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{
@@ -12,10 +14,16 @@ use crate::{
     QueuedState, RecordVersion, Result, Seq, SessionId, StoreError, Target, TargetOutcome,
 };
 
+/// A message up to this size, in bytes, may stand in its entry: what is larger would make the entries' neighbourhood
+/// expensive to rewrite in engines that keep rows together in pages.
+const MAX_INLINE_BYTES: usize = 4096;
+
 impl<S: KvSnapshot> Transaction<'_, S> {
     /// Queues a message for each target.
     pub(super) fn enqueue(&mut self, message: &Message, targets: Vec<Target>) -> Result<Vec<TargetOutcome>> {
-        let body = self.next_body();
+        let stands_in_entry = matches!(&targets[..], [only] if only.qos == QoS::AtLeastOnce)
+            && message.size_bytes() <= MAX_INLINE_BYTES;
+        let body = if stands_in_entry { None } else { Some(self.next_body()) };
         let mut is_stored = false;
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {
@@ -31,19 +39,25 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                     continue;
                 }
             };
-            if !displaced.is_empty() && is_stored {
-                // What gave way may have been an earlier target's entry of this very message.
-                is_stored = self.has::<Message>(&key::body(body))?;
-            }
-            self.add_reference(body, message, is_stored)?;
-            is_stored = true;
-            let seq = self.push(&mut session, body, message, target);
+            let body = match body {
+                None => QueuedBody::inline(message),
+                Some(body) => {
+                    if !displaced.is_empty() && is_stored {
+                        // What gave way may have been an earlier target's entry of this very message.
+                        is_stored = self.has::<Message>(&key::body(body))?;
+                    }
+                    self.add_reference(body, message, is_stored)?;
+                    is_stored = true;
+                    QueuedBody::Row(body)
+                }
+            };
+            let seq = self.push(session, body, message, target);
             outcomes.push(TargetOutcome::Queued { seq, displaced });
         }
         Ok(outcomes)
     }
 
-    fn push(&mut self, session: &mut SessionRow, body: u64, message: &Message, target: Target) -> Seq {
+    fn push(&mut self, mut session: SessionRow, body: QueuedBody, message: &Message, target: Target) -> Seq {
         let (id, size) = (target.session, message.size_bytes() as u64);
         let seq = session.next_seq;
         session.next_seq = seq.next();
@@ -53,7 +67,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         session.waiting_bytes += size;
         self.put_session(id, session);
         let entry = QueuedRow {
-            body: Some(body),
+            body,
             size_bytes: size,
             expires_at: message.expires_at,
             qos: target.qos,
@@ -128,7 +142,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let Some(mut session) = session else { return Ok(false) };
         let removed = self.remove_entry(id, &mut session, seq)?;
         if removed {
-            self.put_session(id, &session);
+            self.put_session(id, session);
         }
         Ok(removed)
     }
@@ -143,7 +157,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if entry.is_waiting() {
             self.stop_waiting(id, session, seq, &entry);
         }
-        if let Some(body) = entry.body {
+        if let QueuedBody::Row(body) = entry.body {
             self.drop_reference(body)?;
         }
         Ok(true)
@@ -164,11 +178,11 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let Some(mut entry) = self.record::<QueuedRow>(&key)? else { return Ok(false) };
         if entry.is_waiting() {
             self.stop_waiting(id, &mut session, seq, &entry);
-            self.put_session(id, &session);
+            self.put_session(id, session);
         }
         entry.state = match entry.body {
-            Some(_) => QueuedState::Assigned(packet_id),
-            None => QueuedState::Released(packet_id),
+            QueuedBody::Gone => QueuedState::Released(packet_id),
+            QueuedBody::Row(_) | QueuedBody::Inline(_) => QueuedState::Assigned(packet_id),
         };
         self.put(key, &entry);
         Ok(true)
@@ -183,10 +197,13 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             QueuedState::Waiting => return Ok(false),
             QueuedState::Assigned(packet_id) | QueuedState::Released(packet_id) => packet_id,
         };
-        if let Some(body) = entry.body.take() {
+        let body = std::mem::replace(&mut entry.body, QueuedBody::Gone);
+        if let QueuedBody::Row(body) = body {
             self.drop_reference(body)?;
+        }
+        if body != QueuedBody::Gone {
             session.queued_bytes = session.queued_bytes.saturating_sub(entry.size_bytes);
-            self.put_session(id, &session);
+            self.put_session(id, session);
         }
         entry.size_bytes = 0;
         entry.state = QueuedState::Released(packet_id);
@@ -196,10 +213,18 @@ impl<S: KvSnapshot> Transaction<'_, S> {
 }
 
 /// An entry with its message.
-pub(super) fn queued(rows: &impl KvSnapshot, seq: Seq, entry: QueuedRow) -> Result<Queued> {
+pub(super) fn queued(rows: &impl KvSnapshot, key: &[u8], entry: QueuedRow) -> Result<Queued> {
+    let seq = Seq(key::second_number_of(key)?);
     let message = match entry.body {
-        None => None,
-        Some(body) => match rows.record::<Message>(&key::body(body))? {
+        QueuedBody::Gone => None,
+        QueuedBody::Inline(fields) => match QueuedBody::inline_message(fields) {
+            Ok(message) => Some(Arc::new(message)),
+            Err(Malformed(expected)) => {
+                let what = format!("{} is damaged: {expected} was expected", key::describe(key));
+                return Err(StoreError::not_applied(ErrorKind::Corrupt, what));
+            }
+        },
+        QueuedBody::Row(body) => match rows.record::<Message>(&key::body(body))? {
             Some(message) => Some(Arc::new(message)),
             None => {
                 let name = key::describe(&key::body(body));
@@ -241,7 +266,7 @@ pub(super) fn queue_page(
         let (key, value) = row?;
         let entry: QueuedRow = unseal(&key, &value)?;
         bytes += usize::try_from(entry.size_bytes).unwrap_or(usize::MAX);
-        page.items.push(queued(rows, Seq(key::second_number_of(&key)?), entry)?);
+        page.items.push(queued(rows, &key, entry)?);
     }
     page.final_up_to = match page.items.last() {
         Some(item) if page.more => item.seq,

@@ -8,7 +8,7 @@ use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, is_full};
 use crate::kv_persistence::queue::queued;
 use crate::kv_persistence::transaction::Rows;
 use crate::{
-    Cursor, Inbound, KvSnapshot, Page, PageLimit, Record, RecordKind, Result, Seq, SessionId, WillRecord,
+    Cursor, Inbound, KvSnapshot, Page, PageLimit, Record, RecordKind, Result, SessionId, WillRecord,
 };
 
 pub(super) fn scan_page(
@@ -82,7 +82,7 @@ fn read(
         RecordKind::Queued => {
             let entry: QueuedRow = unseal(key, value)?;
             let size = usize::try_from(entry.size_bytes).unwrap_or(usize::MAX);
-            let entry = queued(rows, Seq(key::second_number_of(key)?), entry)?;
+            let entry = queued(rows, key, entry)?;
             (Record::Queued(session()?, entry), size)
         }
         RecordKind::Inbound => {

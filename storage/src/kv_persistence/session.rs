@@ -31,9 +31,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                     will_due = self.end_session(old, row, open.now)?;
                 }
                 let id = SessionId(epoch.0);
-                let row = SessionRow::new(open.client_id, epoch, open.expiry);
+                let row = SessionRow::new(open.client_id.into(), epoch, open.expiry);
                 self.put(client, &ClientPointer(id));
-                self.put(key::session(id), &row);
+                self.set_live(id, Some(row.clone()));
                 (id, row)
             }
         };
@@ -66,14 +66,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let old_epoch = std::mem::replace(&mut row.epoch, epoch);
         row.expiry = expiry;
         row.offline_since = None;
-        self.put(key::session(id), &row);
+        self.set_live(id, Some(row.clone()));
         let will_due = self.take_over_will(id, old_epoch, now)?;
         Ok((row, will_due))
-    }
-
-    /// The session, if it has not ended.
-    pub(super) fn live(&self, id: SessionId) -> Result<Option<SessionRow>> {
-        self.record(&key::session(id))
     }
 
     /// What is left of a session that ended.
@@ -82,21 +77,21 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     }
 
     /// Writes a session's row back: to where it is, live or ended. What is left of nothing goes, with its due item.
-    pub(super) fn put_session(&mut self, id: SessionId, row: &SessionRow) {
+    pub(super) fn put_session(&mut self, id: SessionId, row: SessionRow) {
         match row.ended_at {
-            None => self.put(key::session(id), row),
+            None => self.set_live(id, Some(row)),
             Some(at) if row.is_empty() => {
                 self.remove(key::due(at, &DueKey::Ended(id)));
                 self.remove(key::ended(id));
             }
-            Some(_) => self.put(key::ended(id), row),
+            Some(_) => self.put(key::ended(id), &row),
         }
     }
 
     /// Ends a session: the pointer goes, its wills are due, what remains becomes a due item. Answers whether a will
     /// is due.
     pub(super) fn end_session(&mut self, id: SessionId, mut row: SessionRow, now: Timestamp) -> Result<bool> {
-        self.remove(key::session(id));
+        self.set_live(id, None);
         self.remove(key::client(&row.client_id));
         if let Some(at) = row.deadline() {
             self.remove(key::due(at, &DueKey::Session(id)));
@@ -116,7 +111,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if row.offline_since.is_none() {
             row.offline_since = Some(now);
             self.restart_clocks(id, &row, None)?;
-            self.put(key::session(id), &row);
+            self.set_live(id, Some(row));
         }
         Ok(true)
     }
@@ -128,7 +123,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if row.offline_since.is_some() {
             self.restart_clocks(id, &row, before)?;
         }
-        self.put(key::session(id), &row);
+        self.set_live(id, Some(row));
         Ok(true)
     }
 
@@ -166,8 +161,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             self.remove(entry);
             row.inbound = row.inbound.saturating_sub(1);
         }
-        self.put_session(id, &row);
-        Ok(!row.is_empty())
+        let is_left = !row.is_empty();
+        self.put_session(id, row);
+        Ok(is_left)
     }
 }
 

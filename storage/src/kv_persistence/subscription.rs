@@ -15,7 +15,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         self.put(key, &SubscriptionRow { options: record.options, identifier: record.identifier });
         if !existed {
             session.subscriptions += 1;
-            self.put_session(id, &session);
+            self.put_session(id, session);
         }
         Ok(Some(existed))
     }
@@ -28,7 +28,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if existed {
             self.remove(key);
             session.subscriptions = session.subscriptions.saturating_sub(1);
-            self.put_session(id, &session);
+            self.put_session(id, session);
         }
         Ok(existed)
     }

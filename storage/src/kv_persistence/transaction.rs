@@ -2,14 +2,17 @@
 //!
 //! Reading sees the changes. A batch that fails half-way (a damaged row, an engine that cannot read) is taken back
 //! without a trace in those before it.
+//!
+//! Sessions are held decoded for as long as the group lasts, since every message changes the counts of one: each is
+//! read once and written once a group.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::iter::Peekable;
 
 use bytes::Bytes;
 
-use crate::encoding::{Counters, StoredRecord, key, seal, unseal};
-use crate::{Epoch, KvRange, KvSnapshot, RecordVersion, Result, WriteBatch};
+use crate::encoding::{Counters, SessionRow, StoredRecord, key, seal, unseal};
+use crate::{Epoch, KvRange, KvSnapshot, RecordVersion, Result, SessionId, WriteBatch};
 
 /// A snapshot and changes on it.
 pub(super) struct Transaction<'a, S> {
@@ -17,13 +20,29 @@ pub(super) struct Transaction<'a, S> {
     changes: BTreeMap<Bytes, Option<Bytes>>,
     /// What the changes of the batch at hand replaced, oldest first.
     undo: Vec<(Bytes, Option<Option<Bytes>>)>,
+    /// The live sessions that were read or changed. No row of one is among the changes until the end.
+    sessions: HashMap<SessionId, Held>,
+    undo_sessions: Vec<(SessionId, Option<Held>)>,
     /// Never taken back: a number that somebody may have seen is not given again.
     counters: &'a mut Counters,
 }
 
+/// A live session as it is now; `None` when there is none.
+struct Held {
+    row: Option<SessionRow>,
+    changed: bool,
+}
+
 impl<'a, S: KvSnapshot> Transaction<'a, S> {
     pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters) -> Transaction<'a, S> {
-        Transaction { snapshot, changes: BTreeMap::new(), undo: Vec::new(), counters }
+        Transaction {
+            snapshot,
+            changes: BTreeMap::new(),
+            undo: Vec::new(),
+            sessions: HashMap::new(),
+            undo_sessions: Vec::new(),
+            counters,
+        }
     }
 
     /// Runs a batch, and takes its changes back if it fails.
@@ -36,19 +55,47 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
                     None => self.changes.remove(&key),
                 };
             }
+            while let Some((id, before)) = self.undo_sessions.pop() {
+                match before {
+                    Some(held) => self.sessions.insert(id, held),
+                    None => self.sessions.remove(&id),
+                };
+            }
         }
         self.undo.clear();
+        self.undo_sessions.clear();
         result
     }
 
     /// The changes, with the counters if something changes.
     pub(super) fn into_batch(mut self) -> WriteBatch {
+        for (id, held) in self.sessions.drain().filter(|(_, held)| held.changed) {
+            let key = key::session(id);
+            let value = held.row.map(|row| seal(&key, &row));
+            self.changes.insert(key, value);
+        }
         if !self.changes.is_empty() {
             let key = key::counters();
             let value = seal(&key, self.counters);
             self.changes.insert(key, Some(value));
         }
         WriteBatch(self.changes)
+    }
+
+    /// The session, if it has not ended.
+    pub(super) fn live(&mut self, id: SessionId) -> Result<Option<SessionRow>> {
+        if let Some(held) = self.sessions.get(&id) {
+            return Ok(held.row.clone());
+        }
+        let row: Option<SessionRow> = self.snapshot.record(&key::session(id))?;
+        self.sessions.insert(id, Held { row: row.clone(), changed: false });
+        Ok(row)
+    }
+
+    /// What the live session is from now on; `None`: it is gone.
+    pub(super) fn set_live(&mut self, id: SessionId, row: Option<SessionRow>) {
+        let before = self.sessions.insert(id, Held { row, changed: true });
+        self.undo_sessions.push((id, before));
     }
 
     pub(super) fn put<R: StoredRecord>(&mut self, key: Bytes, record: &R) {

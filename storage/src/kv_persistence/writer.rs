@@ -1,26 +1,37 @@
 //! The thread that writes: what waits is ordered, answered, written as one atomic batch and synced once.
 //!
 //! ```text
-//! take all -> order each over one transaction (all or nothing) -> outcomes answered
+//! take all -> order each over one transaction (all or nothing) -> outcomes answered, in one lot
 //!          -> write the transaction's changes -> sync, if somebody asked for more than memory -> receipts resolved
 //! ```
 //!
 //! While a group is written and synced, the next one gathers in the mailbox: the slower the sync, the larger the group.
+//! Those who waited for a commit often come back with their next batch right behind it, and the first of them would be
+//! a group of its own while the others wait for its sync. So the writer waits for as many as the last group had, and
+//! for no longer than a fraction of what that group's commit took.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::closed;
-use super::mailbox::Mailbox;
-use super::oneshot::{self, Receiver, Sender};
+use super::commitment::{Commitment, Pledge};
+use super::mailbox::{Gathering, Mailbox};
+use super::oneshot::Sender;
 use super::reader::CloseWhenGone;
 use super::transaction::Transaction;
 use crate::encoding::Counters;
 use crate::{
-    Batch, Certainty, Commit, Durability, ErrorKind, OpenSession, OpenedSession, OrderedKv, Outcome, Result,
-    StoreError, WriteBatch,
+    Batch, Certainty, Durability, ErrorKind, KvSnapshot, OpenSession, OpenedSession, OrderedKv, Outcome,
+    Result, StoreError, WriteBatch,
 };
+
+/// The longest wait for those who are expected back, as a part of the last commit.
+const PATIENCE_DIVISOR: u32 = 4;
+
+/// The longest wait for those who are expected back.
+const MAX_PATIENCE: Duration = Duration::from_millis(1);
 
 /// What the writer is asked for.
 pub(super) enum Request {
@@ -32,32 +43,7 @@ pub(super) enum Request {
 /// A batch that has its place.
 pub(super) struct Ordered {
     pub(super) outcomes: Vec<Outcome>,
-    pub(super) durable: Receiver<Result<Commit>>,
-}
-
-/// Who waits for the commit of a group, and what is answered then.
-enum Waiting {
-    Batch(Durability, Sender<Result<Commit>>),
-    Open(Durability, Box<OpenedSession>, Sender<Result<OpenedSession>>),
-    Close(Sender<Result<()>>),
-}
-
-impl Waiting {
-    /// The level that is waited for. Closing makes everything durable that was ordered.
-    fn asked(&self, strongest: Durability) -> Durability {
-        match self {
-            Waiting::Batch(asked, _) | Waiting::Open(asked, ..) => *asked,
-            Waiting::Close(_) => strongest,
-        }
-    }
-
-    fn answer(self, result: Result<Durability>) {
-        match self {
-            Waiting::Batch(_, sender) => sender.send(result.map(|durability| Commit { durability })),
-            Waiting::Open(_, opened, sender) => sender.send(result.map(|_| *opened)),
-            Waiting::Close(sender) => sender.send(result.map(|_| ())),
-        }
-    }
+    pub(super) commitment: Commitment,
 }
 
 /// What the writer has done, for whoever asks.
@@ -69,35 +55,40 @@ pub(super) struct Done {
 
 /// The writer, before and while it runs.
 pub(super) struct Writer<K> {
-    done: Arc<Done>,
-    kv: Arc<K>,
-    requests: Arc<Mailbox<Request>>,
-    closed: Arc<AtomicBool>,
-    counters: Counters,
-    strongest: Durability,
+    pub(super) kv: Arc<K>,
+    pub(super) requests: Arc<Mailbox<Request>>,
+    pub(super) closed: Arc<AtomicBool>,
+    pub(super) done: Arc<Done>,
+    pub(super) counters: Counters,
+    pub(super) strongest: Durability,
     /// Whether something was written that no sync has covered.
-    unsynced: bool,
+    pub(super) unsynced: bool,
     /// Whether the engine failed: nothing more is asked of it.
-    dead: bool,
+    pub(super) dead: bool,
+}
+
+/// A group whose batches have their places: who waits for its commit.
+struct Group {
+    pledge: Pledge,
+    /// The strongest level that somebody asked for.
+    asked: Durability,
+    ordered: Vec<(Sender<Result<Ordered>>, Result<Ordered>)>,
+    opened: Vec<(Sender<Result<OpenedSession>>, OpenedSession)>,
+    close: Option<Sender<Result<()>>>,
 }
 
 impl<K: OrderedKv> Writer<K> {
-    pub(super) fn new(
-        kv: Arc<K>,
-        requests: Arc<Mailbox<Request>>,
-        closed: Arc<AtomicBool>,
-        counters: Counters,
-        done: Arc<Done>,
-    ) -> Writer<K> {
-        let strongest = kv.capabilities().durability;
-        Writer { done, kv, requests, closed, counters, strongest, unsynced: false, dead: false }
-    }
-
     /// Writes until the mailbox is closed and empty.
     pub(super) fn run(mut self) {
         let requests = CloseWhenGone(Arc::clone(&self.requests));
-        while let Some(group) = requests.0.take_all() {
-            self.write_group(group);
+        let mut gathering = Gathering::NONE;
+        while let Some(requests) = requests.0.take_all(gathering) {
+            let expected = requests.len();
+            // Not the time of the contract, which is an argument: how long this engine takes.
+            let start = Instant::now();
+            self.write_group(requests);
+            let patience = MAX_PATIENCE.min(start.elapsed() / PATIENCE_DIVISOR);
+            gathering = Gathering { expected, patience };
         }
         // Dropped without being closed: what was ordered is not lost for that, and there is nobody to tell.
         if self.unsynced && !self.dead {
@@ -105,33 +96,36 @@ impl<K: OrderedKv> Writer<K> {
         }
     }
 
-    fn write_group(&mut self, group: VecDeque<Request>) {
-        self.done.batches.fetch_add(group.len() as u64, Ordering::Relaxed);
+    fn write_group(&mut self, requests: VecDeque<Request>) {
+        self.done.batches.fetch_add(requests.len() as u64, Ordering::Relaxed);
         let kv = Arc::clone(&self.kv);
-        let mut waiting = Vec::new();
         let ordered = match self.dead {
             true => Err(closed()),
             false => kv.snapshot(),
         };
+        let mut group = Group::new(requests.len());
         let changes = match ordered {
             Ok(snapshot) => {
                 let mut transaction = Transaction::new(&snapshot, &mut self.counters);
-                group.into_iter().for_each(|request| order(&mut transaction, request, &mut waiting));
+                for request in requests {
+                    group.order(&mut transaction, request, self.strongest);
+                }
                 transaction.into_batch()
             }
             Err(error) => {
-                group.into_iter().for_each(|request| refuse(request, &error));
+                requests.into_iter().for_each(|request| refuse(request, &error));
                 return;
             }
         };
-        let result = self.commit(&kv, &changes, &waiting);
-        for waiter in waiting {
-            waiter.answer(result.clone());
+        for (sender, result) in std::mem::take(&mut group.ordered) {
+            sender.send(result);
         }
+        let result = self.commit(&kv, &changes, group.asked);
+        group.answer(&result);
     }
 
     /// Writes the changes and syncs if somebody asked for that; answers the level reached.
-    fn commit(&mut self, kv: &K, changes: &WriteBatch, waiting: &[Waiting]) -> Result<Durability> {
+    fn commit(&mut self, kv: &K, changes: &WriteBatch, asked: Durability) -> Result<Durability> {
         if !changes.is_empty() {
             kv.write(changes).inspect_err(|error| {
                 let passing = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Full);
@@ -142,8 +136,7 @@ impl<K: OrderedKv> Writer<K> {
             self.unsynced = true;
             self.done.commits.fetch_add(1, Ordering::Relaxed);
         }
-        let asked = waiting.iter().map(|waiter| waiter.asked(self.strongest)).max();
-        if asked.is_none_or(|asked| asked == Durability::Memory) {
+        if asked == Durability::Memory {
             return Ok(Durability::Memory);
         }
         if self.unsynced {
@@ -167,32 +160,59 @@ impl<K: OrderedKv> Writer<K> {
     }
 }
 
-/// Gives a request its place in the group, and answers what is answered at once.
-fn order<S: crate::KvSnapshot>(
-    transaction: &mut Transaction<'_, S>,
-    request: Request,
-    waiting: &mut Vec<Waiting>,
-) {
-    match request {
-        Request::Open(open, sender) => {
-            let asked = open.durability;
-            match transaction.all_or_nothing(|rows| rows.open_session(open)) {
-                Ok(opened) => waiting.push(Waiting::Open(asked, Box::new(opened), sender)),
-                Err(error) => sender.send(Err(error)),
-            }
+impl Group {
+    fn new(requests: usize) -> Group {
+        Group {
+            pledge: Pledge::new(),
+            asked: Durability::Memory,
+            ordered: Vec::with_capacity(requests),
+            opened: Vec::new(),
+            close: None,
         }
-        Request::Submit(batch, sender) => {
-            let asked = batch.durability;
-            match transaction.all_or_nothing(|rows| rows.submit(batch)) {
-                Ok(outcomes) => {
-                    let (commit, durable) = oneshot::channel();
-                    waiting.push(Waiting::Batch(asked, commit));
-                    sender.send(Ok(Ordered { outcomes, durable }));
+    }
+
+    /// Gives a request its place.
+    fn order<S: KvSnapshot>(
+        &mut self,
+        transaction: &mut Transaction<'_, S>,
+        request: Request,
+        strongest: Durability,
+    ) {
+        match request {
+            Request::Open(open, sender) => {
+                let asked = open.durability;
+                match transaction.all_or_nothing(|rows| rows.open_session(open)) {
+                    Ok(opened) => {
+                        self.asked = self.asked.max(asked);
+                        self.opened.push((sender, opened));
+                    }
+                    Err(error) => sender.send(Err(error)),
                 }
-                Err(error) => sender.send(Err(error)),
+            }
+            Request::Submit(batch, sender) => {
+                let asked = batch.durability;
+                let ordered = transaction.all_or_nothing(|rows| rows.submit(batch)).map(|outcomes| {
+                    self.asked = self.asked.max(asked);
+                    Ordered { outcomes, commitment: self.pledge.commitment() }
+                });
+                self.ordered.push((sender, ordered));
+            }
+            // Closing makes everything durable that was ordered.
+            Request::Close(sender) => {
+                self.asked = strongest;
+                self.close = Some(sender);
             }
         }
-        Request::Close(sender) => waiting.push(Waiting::Close(sender)),
+    }
+
+    fn answer(self, result: &Result<Durability>) {
+        self.pledge.resolve(result.clone());
+        for (sender, opened) in self.opened {
+            sender.send(result.clone().map(|_| opened));
+        }
+        if let Some(sender) = self.close {
+            sender.send(result.clone().map(|_| ()));
+        }
     }
 }
 
