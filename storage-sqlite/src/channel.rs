@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -76,6 +77,23 @@ impl<T> Channel<T> {
         let item = state.pop();
         self.wake_next(state);
         item
+    }
+
+    /// Like [`Channel::try_receive_if`], and waits for an item until `deadline` when there is none.
+    pub(crate) fn receive_if_until(&self, wanted: impl FnOnce(&T) -> bool, deadline: Instant) -> Option<T> {
+        let mut state = self.state.lock();
+        while state.items.is_empty() && !state.closed {
+            if self.filled.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        drop(state);
+        self.try_receive_if(wanted)
+    }
+
+    /// How many items wait.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().items.len()
     }
 
     /// Takes no more; what is in the queue stays there to be received. Answers whether it was open.

@@ -9,6 +9,7 @@ use rusqlite::params;
 use crate::fault::{Result, corrupt};
 use crate::retained::topic_of;
 use crate::scan::{MAX_EXAMINED, is_full};
+use crate::session_row::SessionRow;
 use crate::state::{State, int, time, uint};
 use crate::will::{read_will, will_columns};
 
@@ -112,14 +113,18 @@ impl State<'_> {
     pub(crate) fn check_claim(&self, due: &Due, now: Timestamp) -> Result<()> {
         let (version, at) = (int(due.version.0), time(now));
         let holds = match &due.item {
-            DueItem::SessionExpired(id) => self.exists(
-                "SELECT 1 FROM sessions WHERE id = ?1 AND epoch = ?2 AND due_at <= ?3 AND ended_at IS NULL",
-                [int(id.0), version, at],
-            )?,
-            DueItem::SessionEnded(id) => self.exists(
-                "SELECT 1 FROM sessions WHERE id = ?1 AND epoch = ?2 AND ended_at <= ?3",
-                [int(id.0), version, at],
-            )?,
+            DueItem::SessionExpired(id) => {
+                let due_now = |row: &SessionRow| {
+                    !row.has_ended() && row.epoch.0 == due.version.0 && row.due_at.is_some_and(|at| at <= now)
+                };
+                self.session(*id, due_now)? == Some(true)
+            }
+            DueItem::SessionEnded(id) => {
+                let due_now = |row: &SessionRow| {
+                    row.epoch.0 == due.version.0 && row.ended_at.is_some_and(|at| at <= now)
+                };
+                self.session(*id, due_now)? == Some(true)
+            }
             DueItem::Will(id) => self.exists(
                 "SELECT 1 FROM wills WHERE session = ?1 AND epoch = ?2 AND due_at <= ?3",
                 [int(id.0), version, at],

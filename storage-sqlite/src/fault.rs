@@ -57,3 +57,11 @@ pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
 pub(crate) fn corrupt(what: impl std::fmt::Display) -> Fault {
     Fault::Refused(StoreError::not_applied(ErrorKind::Corrupt, format!("damaged: {what}")))
 }
+
+/// What fails the whole transaction, as an error of the engine.
+pub(crate) fn of_engine(fault: Fault) -> rusqlite::Error {
+    match fault {
+        Fault::Engine(error) => error,
+        Fault::Refused(error) => rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
+    }
+}

@@ -21,6 +21,8 @@ mod data_dir;
 mod schema;
 
 mod batch;
+mod counters;
+mod session_row;
 mod state;
 
 mod due;
@@ -36,5 +38,6 @@ mod will;
 mod answer;
 mod channel;
 mod fault;
+mod pace;
 
 pub use store::{CommitCounts, SqliteOptions, SqliteStore};

@@ -13,16 +13,8 @@ use crate::fault::{Result, corrupt};
 use crate::inbound::packet_id;
 use crate::message::{Stored, message_columns, qos, read_message};
 use crate::scan::{MAX_EXAMINED, is_full};
+use crate::session_row::SessionRow;
 use crate::state::{State, int, time, uint};
-
-/// What a session's row says of its queue.
-struct Counts {
-    next_seq: u64,
-    items: u64,
-    bytes: u64,
-    waiting_items: u64,
-    waiting_bytes: u64,
-}
 
 /// An entry that was removed.
 struct Removed {
@@ -31,14 +23,48 @@ struct Removed {
     waiting: bool,
 }
 
-impl Counts {
+impl SessionRow {
+    /// Counts an entry that comes, and answers its number.
+    fn count(&mut self, size: u64) -> Seq {
+        let seq = self.next_seq;
+        self.next_seq = seq.next();
+        self.queued_items += 1;
+        self.queued_bytes += size;
+        self.waiting_items += 1;
+        self.waiting_bytes += size;
+        seq
+    }
+
+    /// Counts an entry no more.
     fn forget(&mut self, removed: &Removed) {
-        self.items -= 1;
-        self.bytes -= removed.size;
+        self.queued_items -= 1;
+        self.queued_bytes -= removed.size;
         if removed.waiting {
             self.waiting_items -= 1;
             self.waiting_bytes -= removed.size;
         }
+    }
+}
+
+/// By how much a queue exceeds its limits with one more entry.
+struct Over {
+    items: u64,
+    bytes: u64,
+}
+
+impl Over {
+    /// An error: nothing that may give way makes room.
+    fn with(row: &SessionRow, size: u64, limits: &QueueLimits) -> Result<Over, DropReason> {
+        let items = (row.queued_items + 1).saturating_sub(limits.items);
+        let bytes = row.queued_bytes.saturating_add(size).saturating_sub(limits.bytes);
+        let drops_oldest = limits.policy == FullPolicy::DropOldest;
+        if items > 0 && !(drops_oldest && items <= row.waiting_items) {
+            return Err(DropReason::QueueItems);
+        }
+        if bytes > 0 && !(drops_oldest && bytes <= row.waiting_bytes) {
+            return Err(DropReason::QueueBytes);
+        }
+        Ok(Over { items, bytes })
     }
 }
 
@@ -54,11 +80,11 @@ impl State<'_> {
         let (mut body, mut queued) = (None, 0);
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {
-            let Some(mut counts) = self.counts_of_live(target.session)? else {
+            let Some(over) = self.live(target.session, |row| Over::with(row, size, &target.limits))? else {
                 outcomes.push(TargetOutcome::Gone);
                 continue;
             };
-            let displaced = match self.make_room(target.session, size, &target.limits, &mut counts)? {
+            let displaced = match self.make_room(target.session, over)? {
                 Ok(displaced) => displaced,
                 Err(reason) => {
                     outcomes.push(TargetOutcome::Dropped(reason));
@@ -70,14 +96,8 @@ impl State<'_> {
                 // Counted for all targets at first, so that a body which gives way to itself stays.
                 None => *body.insert(self.store_message(message, targets.len(), stored)?),
             };
-            let seq = Seq(counts.next_seq);
+            let seq = self.change_counts(target.session, |row| row.count(size))?;
             self.insert_entry(target, seq, body, size, message)?;
-            counts.next_seq += 1;
-            counts.items += 1;
-            counts.bytes += size;
-            counts.waiting_items += 1;
-            counts.waiting_bytes += size;
-            self.write_counts(target.session, &counts)?;
             queued += 1;
             outcomes.push(TargetOutcome::Queued { seq, displaced });
         }
@@ -112,62 +132,31 @@ impl State<'_> {
         Ok(())
     }
 
-    fn counts_of_live(&self, session: SessionId) -> Result<Option<Counts>> {
-        let sql = "SELECT next_seq, queued_items, queued_bytes, waiting_items, waiting_bytes \
-                   FROM sessions WHERE id = ?1 AND ended_at IS NULL";
-        self.find(sql, [int(session.0)], read_counts)
+    /// Changes what a session's row says of its queue.
+    fn change_counts<T>(&self, session: SessionId, change: impl FnOnce(&mut SessionRow) -> T) -> Result<T> {
+        let changed = self.change_session(session, change)?;
+        changed.ok_or_else(|| corrupt(format_args!("the queue of session {session} has no session")))
     }
 
-    fn counts(&self, session: SessionId) -> Result<Counts> {
-        let sql = "SELECT next_seq, queued_items, queued_bytes, waiting_items, waiting_bytes \
-                   FROM sessions WHERE id = ?1";
-        let counts = self.find(sql, [int(session.0)], read_counts)?;
-        counts.ok_or_else(|| corrupt(format_args!("the queue of session {session} has no session")))
-    }
-
-    fn write_counts(&self, session: SessionId, counts: &Counts) -> Result<()> {
-        let sql = "UPDATE sessions SET next_seq = ?2, queued_items = ?3, queued_bytes = ?4, \
-                   waiting_items = ?5, waiting_bytes = ?6 WHERE id = ?1";
-        self.execute(
-            sql,
-            params![
-                int(session.0),
-                int(counts.next_seq),
-                int(counts.items),
-                int(counts.bytes),
-                int(counts.waiting_items),
-                int(counts.waiting_bytes)
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// Sees to it that an entry of `size` bytes fits: all that has to give way does, or nothing.
+    /// Sees to it that an entry fits: all that has to give way does, or nothing.
     fn make_room(
         &self,
         session: SessionId,
-        size: u64,
-        limits: &QueueLimits,
-        counts: &mut Counts,
+        over: Result<Over, DropReason>,
     ) -> Result<Result<Vec<Seq>, DropReason>> {
-        let mut items_over = (counts.items + 1).saturating_sub(limits.items);
-        let mut bytes_over = counts.bytes.saturating_add(size).saturating_sub(limits.bytes);
-        let drops_oldest = limits.policy == FullPolicy::DropOldest;
-        if items_over > 0 && !(drops_oldest && items_over <= counts.waiting_items) {
-            return Ok(Err(DropReason::QueueItems));
-        }
-        if bytes_over > 0 && !(drops_oldest && bytes_over <= counts.waiting_bytes) {
-            return Ok(Err(DropReason::QueueBytes));
-        }
+        let mut over = match over {
+            Ok(over) => over,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let mut displaced = Vec::new();
-        while items_over > 0 || bytes_over > 0 {
+        while over.items > 0 || over.bytes > 0 {
             let sql = "SELECT seq FROM queue WHERE session = ?1 AND packet_id IS NULL ORDER BY seq LIMIT 1";
             let seq = self.find(sql, [int(session.0)], |row| uint(row, 0).map(Seq))?;
             let seq = seq.ok_or_else(|| corrupt(format_args!("session {session} miscounts what waits")))?;
             let Some(removed) = self.remove_entry(session, seq)? else { break };
-            counts.forget(&removed);
-            items_over = items_over.saturating_sub(1);
-            bytes_over = bytes_over.saturating_sub(removed.size);
+            self.change_counts(session, |row| row.forget(&removed))?;
+            over.items = over.items.saturating_sub(1);
+            over.bytes = over.bytes.saturating_sub(removed.size);
             displaced.push(seq);
         }
         Ok(Ok(displaced))
@@ -176,7 +165,7 @@ impl State<'_> {
     /// Removes an entry and its part in the message, not in the counts.
     fn remove_entry(&self, session: SessionId, seq: Seq) -> Result<Option<Removed>> {
         let sql = "DELETE FROM queue WHERE session = ?1 AND seq = ?2 RETURNING message, size, packet_id";
-        let removed = self.find(sql, params![int(session.0), int(seq.0)], |row| {
+        let removed = self.remove(sql, params![int(session.0), int(seq.0)], |row| {
             let packet_id: Option<u16> = row.get(2)?;
             Ok(Removed { message: row.get(0)?, size: uint(row, 1)?, waiting: packet_id.is_none() })
         })?;
@@ -189,9 +178,7 @@ impl State<'_> {
     /// Removes an entry of a session, or of what an ended one left. Answers whether it was there.
     pub(crate) fn settle(&self, session: SessionId, seq: Seq) -> Result<bool> {
         let Some(removed) = self.remove_entry(session, seq)? else { return Ok(false) };
-        let mut counts = self.counts(session)?;
-        counts.forget(&removed);
-        self.write_counts(session, &counts)?;
+        self.change_counts(session, |row| row.forget(&removed))?;
         self.forget_if_empty(session)?;
         Ok(true)
     }
@@ -199,15 +186,13 @@ impl State<'_> {
     /// Removes the oldest entries of an ended session. Answers how many.
     pub(crate) fn purge_queue(&self, session: SessionId, limit: usize) -> Result<usize> {
         let mut removed_count = 0;
-        let mut counts = self.counts(session)?;
         while removed_count < limit {
             let sql = "SELECT seq FROM queue WHERE session = ?1 ORDER BY seq LIMIT 1";
             let Some(seq) = self.find(sql, [int(session.0)], |row| uint(row, 0).map(Seq))? else { break };
             let Some(removed) = self.remove_entry(session, seq)? else { break };
-            counts.forget(&removed);
+            self.change_counts(session, |row| row.forget(&removed))?;
             removed_count += 1;
         }
-        self.write_counts(session, &counts)?;
         Ok(removed_count)
     }
 
@@ -220,9 +205,10 @@ impl State<'_> {
         let sql = "UPDATE queue SET packet_id = ?3, expires_at = NULL WHERE session = ?1 AND seq = ?2";
         self.execute(sql, params![int(session.0), int(seq.0), packet_id.get()])?;
         if before.is_none() {
-            let sql = "UPDATE sessions SET waiting_items = waiting_items - 1, \
-                       waiting_bytes = waiting_bytes - ?2 WHERE id = ?1";
-            self.execute(sql, params![int(session.0), int(size)])?;
+            self.change_counts(session, |row| {
+                row.waiting_items -= 1;
+                row.waiting_bytes -= size;
+            })?;
         }
         Ok(true)
     }
@@ -238,8 +224,7 @@ impl State<'_> {
         if let Some(message) = message {
             let sql = "UPDATE queue SET message = NULL, size = 0 WHERE session = ?1 AND seq = ?2";
             self.execute(sql, params![int(session.0), int(seq.0)])?;
-            let sql = "UPDATE sessions SET queued_bytes = queued_bytes - ?2 WHERE id = ?1";
-            self.execute(sql, params![int(session.0), int(size)])?;
+            self.change_counts(session, |row| row.queued_bytes -= size)?;
             self.release_message(message, 1)?;
         }
         Ok(true)
@@ -247,8 +232,7 @@ impl State<'_> {
 
     /// A page of a session's queue; an ended session's entries are read until they are removed.
     pub(crate) fn queue_page(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {
-        let sql = "SELECT next_seq FROM sessions WHERE id = ?1";
-        let Some(next_seq) = self.find(sql, [int(session.0)], |row| uint(row, 0))? else {
+        let Some(next_seq) = self.session(session, |row| row.next_seq.0)? else {
             return Ok(QueuePage { items: Vec::new(), final_up_to: after, more: false, damaged: Vec::new() });
         };
         let (mut items, mut bytes, mut more) = (Vec::new(), 0, false);
@@ -291,16 +275,6 @@ impl State<'_> {
         }
         Ok(true)
     }
-}
-
-fn read_counts(row: &Row<'_>) -> rusqlite::Result<Counts> {
-    Ok(Counts {
-        next_seq: uint(row, 0)?,
-        items: uint(row, 1)?,
-        bytes: uint(row, 2)?,
-        waiting_items: uint(row, 3)?,
-        waiting_bytes: uint(row, 4)?,
-    })
 }
 
 fn read_entry(row: &Row<'_>) -> Result<Queued> {

@@ -46,7 +46,7 @@ pub(crate) async fn read<T: Send + 'static>(
     let job: Read = Box::new(move |db| {
         let found = (|| {
             let snapshot = db.unchecked_transaction()?;
-            let found = read(State { db: &snapshot })?;
+            let found = read(State::new(&snapshot))?;
             snapshot.commit()?;
             Ok(found)
         })();

@@ -41,7 +41,7 @@ impl State<'_> {
     /// Removes a topic's message. Answers whether there was one.
     pub(crate) fn remove_retained(&self, topic: &TopicName<'_>) -> Result<bool> {
         let sql = "DELETE FROM retained WHERE key = ?1 RETURNING message";
-        let removed = self.find(sql, [key_of(topic.as_str())], |row| row.get(0))?;
+        let removed = self.remove(sql, [key_of(topic.as_str())], |row| row.get(0))?;
         let Some(message) = removed else { return Ok(false) };
         self.release_message(message, 1)?;
         Ok(true)

@@ -5,7 +5,7 @@ use opifex_storage::{
 };
 
 use crate::fault::Result;
-use crate::session::{SESSION_COLUMNS, read_session};
+use crate::session_row::{SESSION_COLUMNS, read_row};
 use crate::state::{State, int, uint};
 
 /// A page looks at no more rows than this, whatever it finds, so that nobody waits long for a reader.
@@ -50,7 +50,7 @@ impl State<'_> {
         let mut statement = self.db.prepare_cached(&sql)?;
         let mut rows = statement.query([int(after)])?;
         while let Some(row) = rows.next()? {
-            let session = read_session(row)?;
+            let session = read_row(row)?.record();
             let place = session.id.0.to_be_bytes().to_vec();
             if !walk.take(|| place, 0, Record::Session(session)) {
                 break;

@@ -3,20 +3,52 @@
 //! How the tables change is in `batch.rs` (batches) and `session.rs` (opening and ending sessions); each table has a
 //! file of its own. Beginning and committing is the writer's and the readers' business.
 
-use opifex_storage::{Epoch, RecordVersion, Timestamp};
+use std::cell::Cell;
+
+use opifex_storage::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use crate::fault::{Result, corrupt};
+use crate::counters::Counters;
+use crate::fault::Result;
+use crate::session_row::SessionRows;
 
 /// The tables, as one transaction sees them.
-#[derive(Copy, Clone)]
 pub(crate) struct State<'db> {
     pub(crate) db: &'db Connection,
+    pub(crate) sessions: SessionRows,
+    pub(crate) counters: Counters,
+    /// Whether something was changed since this was last asked.
+    changed: Cell<bool>,
 }
 
-impl State<'_> {
-    /// Runs a statement; answers how many rows it changed.
+impl<'db> State<'db> {
+    pub(crate) fn new(db: &'db Connection) -> State<'db> {
+        State {
+            db,
+            sessions: SessionRows::default(),
+            counters: Counters::default(),
+            changed: Cell::new(false),
+        }
+    }
+
+    /// Whether something was changed since this was last asked.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.take()
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.changed.set(true);
+    }
+
+    /// Writes what the transaction holds back until its end.
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.write_sessions()?;
+        self.write_counters()
+    }
+
+    /// Runs a statement that changes; answers how many rows it changed.
     pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+        self.note_change();
         Ok(self.db.prepare_cached(sql)?.execute(params)?)
     }
 
@@ -30,23 +62,20 @@ impl State<'_> {
         Ok(self.db.prepare_cached(sql)?.query_row(params, read).optional()?)
     }
 
+    /// The row that a statement removes, if there is one.
+    pub(crate) fn remove<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        self.note_change();
+        self.find(sql, params, read)
+    }
+
     /// Whether a query finds a row.
     pub(crate) fn exists(&self, sql: &str, params: impl Params) -> Result<bool> {
         Ok(self.db.prepare_cached(sql)?.exists(params)?)
-    }
-
-    pub(crate) fn next_epoch(&self) -> Result<Epoch> {
-        self.count("epoch").map(Epoch)
-    }
-
-    pub(crate) fn next_version(&self) -> Result<RecordVersion> {
-        self.count("version").map(RecordVersion)
-    }
-
-    fn count(&self, name: &str) -> Result<u64> {
-        let sql = "UPDATE counters SET value = value + 1 WHERE name = ?1 RETURNING value";
-        let value = self.find(sql, [name], |row| uint(row, 0))?;
-        value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))
     }
 }
 

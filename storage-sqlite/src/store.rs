@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use crate::answer::{Latch, answer};
 use crate::channel::Channel;
 use crate::data_dir::DataDir;
+use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
 use crate::schema;
 use crate::writer::{Command, Counters, Writer};
@@ -146,6 +147,7 @@ impl SqliteStore {
             synced: true,
             groups: 0,
             bytes: 0,
+            pace: Pace::default(),
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for db in reading {

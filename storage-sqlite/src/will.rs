@@ -75,7 +75,7 @@ impl State<'_> {
     /// Removes a will. Answers whether it was there.
     pub(crate) fn remove_will(&self, id: SessionId, epoch: Epoch) -> Result<bool> {
         let sql = "DELETE FROM wills WHERE session = ?1 AND epoch = ?2 RETURNING message";
-        let Some(message) = self.find(sql, [int(id.0), int(epoch.0)], |row| row.get(0))? else {
+        let Some(message) = self.remove(sql, [int(id.0), int(epoch.0)], |row| row.get(0))? else {
             return Ok(false);
         };
         self.release_message(message, 1)?;

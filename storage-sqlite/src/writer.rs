@@ -1,17 +1,22 @@
 //! The writer: one thread that owns the one writing connection and drains what waits into one transaction a commit.
 //!
-//! A batch is applied between two savepoints of the open transaction; then its outcomes are known and it is *ordered*.
+//! A batch that was applied to the open transaction has its outcomes and is *ordered*. What can refuse it is asked before
+//! anything is changed; one that fails later (a full disk, a damaged row) is rare, and costs: the transaction is rolled
+//! back and what was applied before is applied again, with the same outcomes. So no batch pays for a savepoint.
+//!
 //! While a commit syncs, what comes waits, and is the next transaction: the slower the disk, the larger the group.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use opifex_storage::{Batch, Durability, ErrorKind, OpenSession, OpenedSession, Outcome, Result, StoreError};
 use rusqlite::Connection;
 
 use crate::answer::{Asker, Latch};
 use crate::channel::Channel;
-use crate::fault::{Fault, kind_of};
+use crate::fault::{Fault, kind_of, of_engine};
+use crate::pace::Pace;
 use crate::state::State;
 
 /// A transaction takes no more commands than this, so that the first of it does not wait for ever.
@@ -84,11 +89,14 @@ pub(crate) struct Writer {
     pub(crate) synced: bool,
     pub(crate) groups: usize,
     pub(crate) bytes: usize,
+    pub(crate) pace: Pace,
 }
 
 /// A transaction that is open.
 struct Group {
     commitment: Arc<Commitment>,
+    /// What was applied, in order: the transaction can be made again from it.
+    work: Vec<Work>,
     /// Batches that were applied and whose callers do not know it yet.
     applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
     opened: Vec<(Asker<Result<OpenedSession>>, OpenedSession)>,
@@ -96,7 +104,24 @@ struct Group {
     bytes: usize,
 }
 
+/// What is applied.
+enum Work {
+    Batch(Batch),
+    Open(OpenSession),
+}
+
 impl Group {
+    fn new() -> Group {
+        Group {
+            commitment: Arc::new(Latch::new()),
+            work: Vec::new(),
+            applied: Vec::new(),
+            opened: Vec::new(),
+            batches: 0,
+            bytes: 0,
+        }
+    }
+
     /// Tells what was applied that it is ordered: some at a time, since each telling may wake a thread.
     fn tell_ordered(&mut self) {
         for (asker, outcomes) in self.applied.drain(..) {
@@ -145,38 +170,72 @@ impl Writer {
     /// One transaction of what waits now. Answers whether the store can go on.
     fn transact(&mut self, first: Command) -> bool {
         let durability = first.durability().clamp(Durability::Process, self.max_durability);
-        let mut group = Group {
-            commitment: Arc::new(Latch::new()),
-            applied: Vec::new(),
-            opened: Vec::new(),
-            batches: 0,
-            bytes: 0,
-        };
-        let begun = self.sync_for(durability).and_then(|()| self.db.execute_batch("BEGIN IMMEDIATE"));
+        let begun = self.sync_for(durability).and_then(|()| self.execute("BEGIN IMMEDIATE"));
         if let Err(error) = begun {
             first.refuse(told(&error));
             return self.survives(&error);
         }
+        let mut group = Group::new();
+        match self.fill(first, durability, &mut group) {
+            Ok(()) => self.commit(group, durability),
+            Err(error) => self.roll_back(group, error, false),
+        }
+    }
+
+    /// Applies the first command and what comes until the transaction is to be committed. An error is one of the
+    /// whole transaction.
+    fn fill(
+        &mut self,
+        first: Command,
+        durability: Durability,
+        group: &mut Group,
+    ) -> Result<(), rusqlite::Error> {
+        // What wants more of the disk than this transaction gives begins the next one.
+        let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
+        let deadline = self.pace.deadline();
+        let mut state = State::new(&self.db);
         let mut next = Some(first);
         while let Some(command) = next {
-            if let Err(error) = self.apply(command, &mut group) {
-                return self.roll_back(group, error, false);
+            group.batches += 1;
+            group.bytes += command.weight();
+            if let Refused::AndApplyAgain = apply(&state, command, group)? {
+                state = self.apply_again(group)?;
+                break;
             }
             if group.batches >= MAX_GROUP || group.bytes >= MAX_GROUP_BYTES {
                 break;
             }
-            // What wants more of the disk than this transaction gives begins the next one.
-            let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
             if group.applied.len() >= MAX_UNTOLD {
                 group.tell_ordered();
             }
             next = self.commands.try_receive_if(joins).or_else(|| {
                 group.tell_ordered();
-                self.commands.try_receive_if(joins)
+                match self.pace.expects_more(group.batches) {
+                    true => self.commands.receive_if_until(joins, deadline),
+                    false => self.commands.try_receive_if(joins),
+                }
             });
         }
         group.tell_ordered();
-        self.commit(group, durability)
+        state.finish().map_err(of_engine)
+    }
+
+    /// A batch failed half done: the transaction is made again without it. What was applied before has its outcomes,
+    /// and gets the same ones; if it cannot be applied again all of it fails.
+    fn apply_again(&self, group: &Group) -> Result<State<'_>, rusqlite::Error> {
+        // The engine may have rolled back by itself.
+        if !self.db.is_autocommit() {
+            self.execute("ROLLBACK")?;
+        }
+        self.execute("BEGIN IMMEDIATE")?;
+        let state = State::new(&self.db);
+        for work in &group.work {
+            match work {
+                Work::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),
+                Work::Open(open) => drop(state.open_session(open).map_err(of_engine)?),
+            }
+        }
+        Ok(state)
     }
 
     /// Sets whether a commit is synced; only between transactions.
@@ -193,60 +252,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Applies a command and answers it, or rolls it back and refuses it. An error is one of the whole transaction.
-    fn apply(&mut self, command: Command, group: &mut Group) -> Result<(), rusqlite::Error> {
-        group.batches += 1;
-        group.bytes += command.weight();
-        self.execute("SAVEPOINT batch")?;
-        let state = State { db: &self.db };
-        match command {
-            Command::Submit(batch, asker) => match self.keep_or_undo(state.submit(&batch)) {
-                Ok(Ok(outcomes)) => group.applied.push((asker, outcomes)),
-                Ok(Err(error)) => asker.give(Err(error)),
-                Err(error) => {
-                    asker.give(Err(told(&error)));
-                    return Err(error);
-                }
-            },
-            Command::Open(open, asker) => match self.keep_or_undo(state.open_session(&open)) {
-                Ok(Ok(opened)) => group.opened.push((asker, opened)),
-                Ok(Err(error)) => asker.give(Err(error)),
-                Err(error) => {
-                    asker.give(Err(told(&error)));
-                    return Err(error);
-                }
-            },
-        }
-        Ok(())
-    }
-
-    /// Keeps what a command did, or takes it back and says why. It fails when the whole transaction does: the engine
-    /// has taken it back already, or is in a state to be trusted no more.
-    fn keep_or_undo<T>(&self, done: Result<T, Fault>) -> Result<Result<T>, rusqlite::Error> {
-        match done {
-            Ok(value) => {
-                self.execute("RELEASE batch")?;
-                Ok(Ok(value))
-            }
-            Err(Fault::Engine(error)) if kind_of(&error) == ErrorKind::Fatal => Err(error),
-            Err(fault) => {
-                if let Err(lost) = self.execute("ROLLBACK TO batch") {
-                    // What failed first says more.
-                    return Err(match fault {
-                        Fault::Engine(error) => error,
-                        Fault::Refused(_) => lost,
-                    });
-                }
-                self.execute("RELEASE batch")?;
-                Ok(Err(fault.into()))
-            }
-        }
-    }
-
     fn commit(&mut self, mut group: Group, durability: Durability) -> bool {
+        let begun = Instant::now();
         if let Err(error) = self.execute("COMMIT") {
             return self.roll_back(group, error, true);
         }
+        self.pace.committed(group.batches, self.commands.len(), begun.elapsed());
         self.groups += 1;
         self.bytes += group.bytes;
         self.counters.batches.fetch_add(group.batches as u64, Ordering::Relaxed);
@@ -293,6 +304,55 @@ impl Writer {
         (self.groups, self.bytes) = (0, 0);
         // One that fails or finds readers in its way leaves a longer log, and is tried again.
         let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+    }
+}
+
+/// What becomes of the transaction when a command was refused.
+enum Refused {
+    /// Nothing: the command was applied, or left no trace.
+    NoTrace,
+    /// It left half of itself.
+    AndApplyAgain,
+}
+
+/// Applies a command and answers it, or refuses it. An error is one of the whole transaction: the engine is in a state
+/// to be trusted no more.
+fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refused, rusqlite::Error> {
+    state.take_changed();
+    match command {
+        Command::Submit(batch, asker) => match state.submit(&batch) {
+            Ok(outcomes) => {
+                group.applied.push((asker, outcomes));
+                group.work.push(Work::Batch(batch));
+                Ok(Refused::NoTrace)
+            }
+            Err(fault) => refuse(state, fault, |error| asker.give(Err(error))),
+        },
+        Command::Open(open, asker) => match state.open_session(&open) {
+            Ok(opened) => {
+                group.opened.push((asker, opened));
+                group.work.push(Work::Open(open));
+                Ok(Refused::NoTrace)
+            }
+            Err(fault) => refuse(state, fault, |error| asker.give(Err(error))),
+        },
+    }
+}
+
+fn refuse(
+    state: &State<'_>,
+    fault: Fault,
+    tell: impl FnOnce(StoreError),
+) -> Result<Refused, rusqlite::Error> {
+    match fault {
+        Fault::Engine(error) if kind_of(&error) == ErrorKind::Fatal => {
+            tell(told(&error));
+            Err(error)
+        }
+        fault => {
+            tell(fault.into());
+            Ok(if state.take_changed() { Refused::AndApplyAgain } else { Refused::NoTrace })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{connect, message, topic};
-use opifex_storage::{Author, Certainty, Op, Timestamp};
+use opifex_storage::{Author, Certainty, Op, RecordVersion, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
@@ -43,6 +43,7 @@ impl Bench {
             synced: true,
             groups: 0,
             bytes: 0,
+            pace: Pace::default(),
         };
         Bench { writer, failed, _place: place }
     }
@@ -95,7 +96,8 @@ fn what_waits_is_one_transaction() {
 fn a_commit_that_fails_fails_every_batch_of_it() {
     let mut bench = Bench::new();
     // A key that is checked at the commit, and does not hold.
-    let sabotage = "CREATE TABLE sabotage (x REFERENCES sessions (id) DEFERRABLE INITIALLY DEFERRED);
+    let sabotage = "PRAGMA foreign_keys = ON;
+                    CREATE TABLE sabotage (x REFERENCES sessions (id) DEFERRABLE INITIALLY DEFERRED);
                     CREATE TRIGGER sabotaged AFTER INSERT ON messages BEGIN INSERT INTO sabotage VALUES (99); END";
     bench.writer.db.execute_batch(sabotage).expect("it is set up");
     let answers = [bench.submit(Op::Unretain(topic("a"))), bench.submit(retain("b", ""))];
@@ -118,6 +120,46 @@ fn a_commit_that_fails_fails_every_batch_of_it() {
         })
         .expect("it counts");
     assert_eq!(stored, 0, "all of it was taken back");
+}
+
+#[test]
+fn a_batch_that_fails_half_done_leaves_no_trace_and_its_neighbours_keep_their_outcomes() {
+    let mut bench = Bench::new();
+    let poison = "CREATE TRIGGER poisoned BEFORE INSERT ON messages WHEN NEW.topic = 'poison'
+                  BEGIN SELECT RAISE(ABORT, 'poison'); END";
+    bench.writer.db.execute_batch(poison).expect("it is set up");
+    let before = [bench.submit(retain("a", "1")), bench.submit(retain("b", "1"))];
+    let (asker, opened) = answer();
+    bench.put(Command::Open(connect("c"), asker));
+    let (asker, failing) = answer();
+    let batch = Batch::new(Author::Broker, Durability::Disk, Timestamp(1));
+    let batch = batch.with(retain("half", "1")).with(retain("a", "2")).with(retain("poison", "1"));
+    bench.put(Command::Submit(batch, asker));
+    let after = bench.submit(retain("c", "1"));
+    while let Some(first) = bench.writer.commands.try_receive_if(|_| true) {
+        assert!(bench.writer.transact(first), "one batch is no reason to end");
+    }
+    let error = match ordered(failing) {
+        Ok(_) => panic!("it was applied"),
+        Err(error) => error,
+    };
+    assert_eq!((error.kind(), error.certainty()), (ErrorKind::Corrupt, Certainty::NotApplied), "{error}");
+    let opened = block_on(opened).expect("it is answered").expect("it is open");
+    assert_eq!(opened.session.epoch.0, 1);
+    let versions = before.into_iter().chain([after]).map(|answer| {
+        let batch = ordered(answer).expect("it is applied");
+        assert_eq!(block_on(batch.commitment.wait()), Ok(Durability::Disk));
+        batch.outcomes
+    });
+    let expected = [1, 2, 3].map(|version| vec![Outcome::Retained(RecordVersion(version))]);
+    assert_eq!(versions.collect::<Vec<_>>(), expected, "as if the failed batch had never been");
+    let sql =
+        "SELECT group_concat(topic || CAST(payload AS TEXT), ' ') FROM retained_messages ORDER BY topic";
+    let stored: String = bench.writer.db.query_row(sql, [], |row| row.get(0)).expect("it is read");
+    assert_eq!(stored, "a1 b1 c1");
+    let sessions: i64 =
+        bench.writer.db.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).expect("it counts");
+    assert_eq!(sessions, 1);
 }
 
 #[test]
@@ -150,14 +192,8 @@ fn a_full_database_refuses_what_grows_and_takes_what_removes() {
 fn a_writer_that_goes_leaves_nobody_waiting() {
     let bench = Bench::new();
     let queued = bench.submit(retain("r", ""));
-    let commitment = Arc::new(Latch::new());
-    let group = Group {
-        commitment: Arc::clone(&commitment),
-        applied: Vec::new(),
-        opened: Vec::new(),
-        batches: 0,
-        bytes: 0,
-    };
+    let group = Group::new();
+    let commitment = Arc::clone(&group.commitment);
     drop(group);
     let error = block_on(commitment.wait()).expect_err("it was never committed");
     assert_eq!(error.kind(), ErrorKind::Fatal);

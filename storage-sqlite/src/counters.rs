@@ -1,0 +1,57 @@
+//! The last numbers given out: read once a transaction, written once before its commit.
+
+use std::cell::Cell;
+
+use opifex_storage::{Epoch, RecordVersion};
+
+use crate::fault::{Result, corrupt};
+use crate::state::{State, int, uint};
+
+/// A number that counts up, as the open transaction has it.
+#[derive(Copy, Clone)]
+struct Counter {
+    value: u64,
+    changed: bool,
+}
+
+/// Those that the transaction has needed.
+#[derive(Default)]
+pub(crate) struct Counters {
+    epoch: Cell<Option<Counter>>,
+    version: Cell<Option<Counter>>,
+}
+
+impl State<'_> {
+    pub(crate) fn next_epoch(&self) -> Result<Epoch> {
+        self.next("epoch", &self.counters.epoch).map(Epoch)
+    }
+
+    pub(crate) fn next_version(&self) -> Result<RecordVersion> {
+        self.next("version", &self.counters.version).map(RecordVersion)
+    }
+
+    /// Writes those that have counted.
+    pub(crate) fn write_counters(&self) -> Result<()> {
+        for (name, cell) in [("epoch", &self.counters.epoch), ("version", &self.counters.version)] {
+            let Some(Counter { value, changed: true }) = cell.get() else { continue };
+            let sql = "UPDATE counters SET value = ?2 WHERE name = ?1";
+            self.execute(sql, rusqlite::params![name, int(value)])?;
+            cell.set(Some(Counter { value, changed: false }));
+        }
+        Ok(())
+    }
+
+    fn next(&self, name: &str, cell: &Cell<Option<Counter>>) -> Result<u64> {
+        let last = match cell.get() {
+            Some(counter) => counter.value,
+            None => {
+                let sql = "SELECT value FROM counters WHERE name = ?1";
+                let value = self.find(sql, [name], |row| uint(row, 0))?;
+                value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))?
+            }
+        };
+        self.note_change();
+        cell.set(Some(Counter { value: last + 1, changed: true }));
+        Ok(last + 1)
+    }
+}

@@ -1,0 +1,178 @@
+//! The rows of sessions, as the open transaction has changed them.
+//!
+//! Every enqueue and every settle counts in its session's row. So the rows that a transaction needs are read once, changed
+//! in memory, and written once, before the commit: a hundred messages for one session are one update. Not for readers,
+//! which see what was committed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use opifex_storage::{Epoch, Seq, SessionExpiry, SessionId, SessionRecord, Timestamp};
+use rusqlite::{Row, params};
+
+use crate::fault::Result;
+use crate::state::{State, int, optional_time, time, uint};
+
+/// The columns that [`read_row`] reads.
+pub(crate) const SESSION_COLUMNS: &str = "id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, \
+                                          next_seq, queued_items, queued_bytes, waiting_items, waiting_bytes";
+
+/// A row of `sessions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SessionRow {
+    pub(crate) id: SessionId,
+    pub(crate) client_id: Box<str>,
+    pub(crate) epoch: Epoch,
+    pub(crate) expiry: SessionExpiry,
+    pub(crate) offline_since: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
+    pub(crate) next_seq: Seq,
+    pub(crate) queued_items: u64,
+    pub(crate) queued_bytes: u64,
+    /// Of these, without a packet id.
+    pub(crate) waiting_items: u64,
+    pub(crate) waiting_bytes: u64,
+}
+
+impl SessionRow {
+    pub(crate) fn record(&self) -> SessionRecord {
+        SessionRecord {
+            id: self.id,
+            client_id: self.client_id.clone(),
+            epoch: self.epoch,
+            expiry: self.expiry,
+            offline_since: self.offline_since,
+            next_seq: self.next_seq,
+            queued_items: self.queued_items,
+            queued_bytes: self.queued_bytes,
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+}
+
+/// The rows that a transaction has read or made, and whether each has changed since.
+#[derive(Default)]
+pub(crate) struct SessionRows(RefCell<BTreeMap<SessionId, (SessionRow, bool)>>);
+
+impl State<'_> {
+    /// Looks at the row of a session, also of one that ended.
+    pub(crate) fn session<T>(&self, id: SessionId, look: impl FnOnce(&SessionRow) -> T) -> Result<Option<T>> {
+        if !self.has_row(id)? {
+            return Ok(None);
+        }
+        Ok(self.sessions.0.borrow().get(&id).map(|(row, _)| look(row)))
+    }
+
+    /// Looks at the row of a session that has not ended.
+    pub(crate) fn live<T>(&self, id: SessionId, look: impl FnOnce(&SessionRow) -> T) -> Result<Option<T>> {
+        Ok(self.session(id, |row| if row.has_ended() { None } else { Some(look(row)) })?.flatten())
+    }
+
+    /// Changes the row of a session, also of one that ended. It is written before the commit.
+    pub(crate) fn change_session<T>(
+        &self,
+        id: SessionId,
+        change: impl FnOnce(&mut SessionRow) -> T,
+    ) -> Result<Option<T>> {
+        if !self.has_row(id)? {
+            return Ok(None);
+        }
+        self.note_change();
+        Ok(self.sessions.0.borrow_mut().get_mut(&id).map(|(row, changed)| {
+            *changed = true;
+            change(row)
+        }))
+    }
+
+    /// Brings the row of a session here, if there is one.
+    fn has_row(&self, id: SessionId) -> Result<bool> {
+        let mut rows = self.sessions.0.borrow_mut();
+        if rows.contains_key(&id) {
+            return Ok(true);
+        }
+        let sql = "SELECT id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, next_seq, \
+                   queued_items, queued_bytes, waiting_items, waiting_bytes FROM sessions WHERE id = ?1";
+        let Some(row) = self.find(sql, [int(id.0)], read_row)? else { return Ok(false) };
+        rows.insert(id, (row, false));
+        Ok(true)
+    }
+
+    /// Makes the row of a new session.
+    pub(crate) fn insert_session(&self, row: SessionRow) -> Result<()> {
+        let sql =
+            "INSERT INTO sessions (id, client_id, epoch, expiry_secs, next_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let (id, epoch) = (int(row.id.0), int(row.epoch.0));
+        self.execute(sql, params![id, &*row.client_id, epoch, secs(row.expiry), int(row.next_seq.0)])?;
+        self.sessions.0.borrow_mut().insert(row.id, (row, false));
+        Ok(())
+    }
+
+    /// Removes the row of a session.
+    pub(crate) fn delete_session(&self, id: SessionId) -> Result<()> {
+        self.sessions.0.borrow_mut().remove(&id);
+        self.execute("DELETE FROM sessions WHERE id = ?1", [int(id.0)])?;
+        Ok(())
+    }
+
+    /// Writes the rows that have changed: before the commit, and before the table is asked by anything but the id.
+    pub(crate) fn write_sessions(&self) -> Result<()> {
+        for (row, changed) in self.sessions.0.borrow_mut().values_mut() {
+            if std::mem::take(changed) {
+                self.write_session(row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_session(&self, row: &SessionRow) -> Result<()> {
+        let sql = "UPDATE sessions SET epoch = ?2, expiry_secs = ?3, offline_since = ?4, ended_at = ?5, \
+                   due_at = ?6, next_seq = ?7, queued_items = ?8, queued_bytes = ?9, waiting_items = ?10, \
+                   waiting_bytes = ?11 WHERE id = ?1";
+        self.execute(
+            sql,
+            params![
+                int(row.id.0),
+                int(row.epoch.0),
+                secs(row.expiry),
+                row.offline_since.map(time),
+                row.ended_at.map(time),
+                row.due_at.map(time),
+                int(row.next_seq.0),
+                int(row.queued_items),
+                int(row.queued_bytes),
+                int(row.waiting_items),
+                int(row.waiting_bytes),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+fn secs(expiry: SessionExpiry) -> Option<u32> {
+    match expiry {
+        SessionExpiry::Secs(secs) => Some(secs),
+        SessionExpiry::Never => None,
+    }
+}
+
+/// The row with the columns of [`SESSION_COLUMNS`].
+pub(crate) fn read_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
+    Ok(SessionRow {
+        id: SessionId(uint(row, 0)?),
+        client_id: row.get::<_, String>(1)?.into_boxed_str(),
+        epoch: Epoch(uint(row, 2)?),
+        expiry: row.get::<_, Option<u32>>(3)?.map_or(SessionExpiry::Never, SessionExpiry::Secs),
+        offline_since: optional_time(row, 4)?,
+        ended_at: optional_time(row, 5)?,
+        due_at: optional_time(row, 6)?,
+        next_seq: Seq(uint(row, 7)?),
+        queued_items: uint(row, 8)?,
+        queued_bytes: uint(row, 9)?,
+        waiting_items: uint(row, 10)?,
+        waiting_bytes: uint(row, 11)?,
+    })
+}
