@@ -53,7 +53,11 @@ where
         agreed: None,
     };
     let stopped = shared.stop.notified();
-    let connect = timeout(shared.limits.connect_timeout, accept(&shared, &mut wire, &peer, trust));
+    let connect = timeout(shared.limits.connect_timeout, async {
+        let first = wire.receive().await?;
+        // Boxed, so that those who never say anything cost little.
+        Box::pin(accept(&shared, &mut wire, &peer, trust, first)).await
+    });
     let connect = tokio::select! {
         connect = connect => connect,
         () = stopped => Ok(Err(Refusal::Silent)),
@@ -62,7 +66,7 @@ where
         Err(_) => Refusal::Silent,
         Ok(Err(refusal)) => refusal,
         // A task of its own: what the store opens is seen to its end also when this future is dropped.
-        Ok(Ok(accepted)) => match tokio::spawn(open(shared.clone(), accepted, peer, counted)).await {
+        Ok(Ok(accepted)) => match tokio::spawn(open(shared.clone(), *accepted, peer, counted)).await {
             Ok(Ok(ready)) => return Some(ready.attach(&shared, wire)),
             Ok(Err(refusal)) => refusal,
             Err(_) => Refusal::Silent,
@@ -92,18 +96,19 @@ struct Accepted {
     trust: Trust,
 }
 
-/// CONNECT and what it takes to be let in.
+/// Whether the first packet is a CONNECT, and what it takes to be let in.
 async fn accept<P, R>(
     shared: &Arc<Shared<P>>,
     wire: &mut Wire<R>,
     peer: &Peer,
     trust: Trust,
-) -> Result<Accepted, Refusal>
+    first: Packet<'static>,
+) -> Result<Box<Accepted>, Refusal>
 where
     P: Persistence,
     R: AsyncRead + Unpin,
 {
-    let connect = match wire.receive().await? {
+    let connect = match first {
         Packet::Connect(connect) => connect,
         // [MQTT-3.1.0-1]
         _ => return Err(Refusal::Silent),
@@ -146,7 +151,7 @@ where
             return refuse(ReasonCode::NotAuthorized);
         }
     }
-    Ok(Accepted { connect, client_id, assigned, identity, auth_data, trust })
+    Ok(Box::new(Accepted { connect, client_id, assigned, identity, auth_data, trust }))
 }
 
 /// Asks access control, over as many AUTH packets as it wants.
