@@ -23,6 +23,10 @@ mod throttle;
 
 mod failure;
 
+/// Gives freed memory back to the system within seconds: what a crowd of connections took, it does not keep.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,

@@ -136,6 +136,20 @@ impl Program {
         }
     }
 
+    /// Waits until it has given so much of its memory back. The allocator takes about ten seconds.
+    pub(crate) fn wait_for_resident_bytes(&self, enough: impl Fn(u64) -> bool) -> u64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // /proc sends no events.
+            let bytes = self.resident_bytes();
+            if enough(bytes) {
+                return bytes;
+            }
+            assert!(Instant::now() < deadline, "{bytes} bytes resident");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Memory that it has in use, from /proc.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
