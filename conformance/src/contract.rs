@@ -17,6 +17,7 @@ pub mod inflight;
 pub mod limits;
 pub mod paging;
 pub mod queue;
+pub mod restoring;
 pub mod retained;
 pub mod sessions;
 pub mod shared;
@@ -149,6 +150,16 @@ macro_rules! __contract {
                 "RET-19" a_hash_among_100_000_costs_what_lies_below_it
                 "RET-20" a_wildcard_among_100_000_that_finds_nothing_costs_nothing
                 "RET-21" no_page_looks_at_everything
+            }
+            restoring {
+                "RST-01" what_was_restored_reads_as_it_was
+                "RST-02" a_restored_session_goes_on
+                "RST-03" restored_numbers_are_not_given_again
+                "RST-04" what_is_there_is_not_restored_again
+                "RST-05" what_hangs_on_no_session_is_absent
+                "RST-06" a_shared_message_is_restored_as_one
+                "RST-07" only_the_broker_restores
+                "RST-08" a_walk_shows_each_ended_session_once
             }
             wills {
                 "WIL-01" an_open_writes_its_will

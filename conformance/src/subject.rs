@@ -34,6 +34,11 @@ impl<F: Factory> Subject<F> {
         Subject { factory, clock: AtomicU64::new(START.0), store: Some(store), place }
     }
 
+    /// A second store, in another place.
+    pub async fn another(&self) -> Self {
+        Subject::new(Arc::clone(&self.factory)).await
+    }
+
     /// Closes the store and opens its place again.
     pub async fn reopen(&mut self) {
         if let Some(store) = self.store.take() {

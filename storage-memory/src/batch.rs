@@ -161,6 +161,7 @@ impl State {
                 let epoch = self.sessions.get(&own).map(|session| session.epoch);
                 done_or_absent(epoch.is_some_and(|epoch| self.remove_will(own, epoch)))
             }
+            Op::Restore(restored) => self.restore(*restored),
             Op::Purge { limit } => Outcome::Purged { more: self.purge(own, limit) },
         }
     }
@@ -176,7 +177,7 @@ impl State {
             return session.contents.queue.settle(seq, id, &mut self.due);
         }
         let Some(ended) = self.ended.get_mut(&id) else { return false };
-        let settled = ended.contents.queue.settle(seq, id, &mut self.due);
+        let settled = ended.session.contents.queue.settle(seq, id, &mut self.due);
         self.forget_if_empty(id);
         settled
     }

@@ -60,7 +60,7 @@ impl State {
             DueKey::Will(id, epoch) => {
                 (DueItem::Will(*id), epoch.0, Some(self.wills[&(*id, *epoch)].clone()))
             }
-            DueKey::Ended(id) => (DueItem::SessionEnded(*id), self.ended[id].epoch.0, None),
+            DueKey::Ended(id) => (DueItem::SessionEnded(*id), self.ended[id].session.epoch.0, None),
             DueKey::Queued(id, seq) => (DueItem::QueuedExpired(*id, *seq), seq.0, None),
             DueKey::Retained(topic) => {
                 let version = self.retained.version(topic).expect("an indexed retained message exists");
@@ -83,7 +83,7 @@ impl State {
                 self.wills.get(&(*id, Epoch(version))).is_some_and(|will| due_now(will.due_at))
             }
             DueItem::SessionEnded(id) => {
-                self.ended.get(id).is_some_and(|ended| ended.epoch.0 == version && ended.at <= now)
+                self.ended.get(id).is_some_and(|ended| ended.session.epoch.0 == version && ended.at <= now)
             }
             DueItem::QueuedExpired(id, seq) => {
                 seq.0 == version

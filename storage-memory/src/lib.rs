@@ -14,6 +14,7 @@ mod state;
 mod due;
 mod inbound;
 mod queue;
+mod restore;
 mod retained;
 mod scan;
 mod session;

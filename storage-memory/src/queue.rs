@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use opifex_packet::{PacketId, QoS};
+use opifex_packet::{PacketId, Properties, QoS, TopicName};
 use opifex_storage::{
     DropReason, FullPolicy, Message, PageLimit, QueueLimits, QueuePage, Queued, QueuedState, Seq, SessionId,
     Target, TargetOutcome, Timestamp,
@@ -145,6 +145,43 @@ impl Queue {
         TargetOutcome::Queued { seq, displaced }
     }
 
+    /// Numbers up to this one were given.
+    pub(crate) fn give_up_to(&mut self, seq: Seq) {
+        self.last = self.last.max(seq.0);
+    }
+
+    /// Puts an entry of another store behind all that are here. Answers whether its number is free for that.
+    pub(crate) fn restore(&mut self, id: SessionId, entry: Queued, due: &mut DueIndex) -> bool {
+        let last = std::mem::replace(&mut self.last, entry.seq.0.saturating_sub(1));
+        let behind = self.entries.back().is_none_or(|back| self.base + back.distance() < entry.seq.0);
+        let limits = QueueLimits { items: u64::MAX, bytes: u64::MAX, policy: FullPolicy::DropNewest };
+        let target = Target {
+            session: id,
+            qos: entry.qos,
+            retain: entry.retain,
+            subscription_ids: entry.subscription_ids,
+            share: entry.share,
+            limits,
+        };
+        // What was released has no message; it is let go again below.
+        let message = entry.message.unwrap_or_else(|| Arc::new(nothing()));
+        let queued = behind && matches!(self.push(id, &message, target, due), TargetOutcome::Queued { .. });
+        if queued {
+            match entry.state {
+                QueuedState::Waiting => {}
+                QueuedState::Assigned(packet_id) => {
+                    self.assign(entry.seq, packet_id, id, due);
+                }
+                QueuedState::Released(packet_id) => {
+                    self.assign(entry.seq, packet_id, id, due);
+                    self.release(entry.seq);
+                }
+            }
+        }
+        self.last = self.last.max(last);
+        queued
+    }
+
     /// The distance of the next number from the base; an empty queue moves its base.
     fn next_distance(&mut self) -> Option<u64> {
         let next = self.last + 1;
@@ -251,6 +288,11 @@ impl Queue {
         true
     }
 
+    /// The message of an entry.
+    pub(crate) fn message(&self, seq: Seq) -> Option<Arc<Message>> {
+        self.entries[self.index_of(seq)?].message.clone()
+    }
+
     /// When an entry expires that has no packet id.
     pub(crate) fn waiting_deadline(&self, seq: Seq) -> Option<Timestamp> {
         let entry = &self.entries[self.index_of(seq)?];
@@ -339,5 +381,16 @@ impl Queue {
             return guess as usize;
         }
         self.entries.partition_point(|entry| self.base + entry.distance() < seq)
+    }
+}
+
+/// A message of no bytes.
+fn nothing() -> Message {
+    Message {
+        topic: TopicName::new("-").expect("a topic of one letter"),
+        qos: QoS::ExactlyOnce,
+        properties: Properties::default(),
+        payload: Default::default(),
+        expires_at: None,
     }
 }

@@ -38,6 +38,7 @@ impl State {
             RecordKind::Inbound => self.scan_contents(after, &mut walk, inbound)?,
             RecordKind::Retained => self.scan_retained(after, &mut walk)?,
             RecordKind::Will => self.scan_wills(after, &mut walk)?,
+            RecordKind::Ended => self.scan_ended(after, &mut walk)?,
         }
         Ok(walk.page)
     }
@@ -50,6 +51,17 @@ impl State {
                 0,
                 || Record::Session(self.sessions[id].record(*id)),
             ) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_ended(&self, after: Option<&[u8]>, walk: &mut Walk) -> Result<()> {
+        let first = after.map(number).transpose()?.map_or(0, |id| id.saturating_add(1));
+        for (id, ended) in self.ended.range(SessionId(first)..) {
+            let record = || Record::Ended(ended.session.record(*id), ended.at);
+            if !walk.take(|| id.0.to_be_bytes().to_vec(), 0, record) {
                 break;
             }
         }

@@ -34,10 +34,8 @@ pub(crate) struct Contents {
 
 /// What an ended session left behind; there is none that left nothing.
 pub(crate) struct Ended {
-    /// The epoch of its last open: the version of its due item.
-    pub(crate) epoch: Epoch,
+    pub(crate) session: Session,
     pub(crate) at: Timestamp,
-    pub(crate) contents: Contents,
 }
 
 impl Session {
@@ -133,7 +131,7 @@ impl State {
         }
         if !session.contents.is_empty() {
             self.due.insert(now, DueKey::Ended(id));
-            self.ended.insert(id, Ended { epoch: session.epoch, at: now, contents: session.contents });
+            self.ended.insert(id, Ended { session, at: now });
         }
         self.end_wills(id, now)
     }
@@ -177,7 +175,7 @@ impl State {
     /// is left.
     pub(crate) fn purge(&mut self, id: SessionId, limit: usize) -> bool {
         let Some(ended) = self.ended.get_mut(&id) else { return false };
-        let Contents { queue, subscriptions, inbound } = &mut ended.contents;
+        let Contents { queue, subscriptions, inbound } = &mut ended.session.contents;
         for _ in 0..limit.max(1) {
             if !(queue.pop_first(id, &mut self.due) || subscriptions.pop_first() || inbound.pop_first()) {
                 break;
@@ -189,7 +187,7 @@ impl State {
     /// Forgets an ended session of which nothing is left. Answers whether nothing is.
     pub(crate) fn forget_if_empty(&mut self, id: SessionId) -> bool {
         let Some(ended) = self.ended.get(&id) else { return true };
-        let empty = ended.contents.is_empty();
+        let empty = ended.session.contents.is_empty();
         if empty {
             self.due.remove(ended.at, DueKey::Ended(id));
             self.ended.remove(&id);

@@ -26,7 +26,7 @@ pub(crate) struct State {
     /// Their ids in order, for walks.
     pub(crate) session_order: BTreeSet<SessionId>,
     /// What ended sessions left behind.
-    pub(crate) ended: HashMap<SessionId, Ended>,
+    pub(crate) ended: BTreeMap<SessionId, Ended>,
     /// Wills, by session and by the epoch of the open that brought them.
     pub(crate) wills: BTreeMap<(SessionId, Epoch), WillRecord>,
     pub(crate) retained: RetainedMessages,
@@ -55,7 +55,7 @@ impl State {
     pub(crate) fn contents(&self, id: SessionId) -> Option<&Contents> {
         match self.sessions.get(&id) {
             Some(session) => Some(&session.contents),
-            None => self.ended.get(&id).map(|ended| &ended.contents),
+            None => self.ended.get(&id).map(|ended| &ended.session.contents),
         }
     }
 

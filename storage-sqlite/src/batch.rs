@@ -110,6 +110,7 @@ impl State<'_> {
                 Some(epoch) => self.remove_will(own, epoch)?,
                 None => false,
             },
+            Op::Restore(restored) => return self.restore(restored, stored),
             Op::Purge { limit } => return Ok(Outcome::Purged { more: self.purge(own, *limit)? }),
         };
         Ok(if done { Outcome::Done } else { Outcome::Absent })

@@ -41,17 +41,40 @@ impl State<'_> {
         Ok(())
     }
 
+    /// Sees to it that epochs given later are higher than this.
+    pub(crate) fn raise_epoch(&self, least: Epoch) -> Result<()> {
+        self.raise("epoch", &self.counters.epoch, least.0)
+    }
+
+    /// Sees to it that versions given later are higher than this.
+    pub(crate) fn raise_version(&self, least: RecordVersion) -> Result<()> {
+        self.raise("version", &self.counters.version, least.0)
+    }
+
+    fn raise(&self, name: &str, cell: &Cell<Option<Counter>>, least: u64) -> Result<()> {
+        let last = self.last(name, cell)?;
+        if last < least {
+            self.note_change();
+            cell.set(Some(Counter { value: least, changed: true }));
+        }
+        Ok(())
+    }
+
     fn next(&self, name: &str, cell: &Cell<Option<Counter>>) -> Result<u64> {
-        let last = match cell.get() {
-            Some(counter) => counter.value,
+        let next = self.last(name, cell)? + 1;
+        self.note_change();
+        cell.set(Some(Counter { value: next, changed: true }));
+        Ok(next)
+    }
+
+    fn last(&self, name: &str, cell: &Cell<Option<Counter>>) -> Result<u64> {
+        match cell.get() {
+            Some(counter) => Ok(counter.value),
             None => {
                 let sql = "SELECT value FROM counters WHERE name = ?1";
                 let value = self.find(sql, [name], |row| uint(row, 0))?;
-                value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))?
+                value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))
             }
-        };
-        self.note_change();
-        cell.set(Some(Counter { value: last + 1, changed: true }));
-        Ok(last + 1)
+        }
     }
 }

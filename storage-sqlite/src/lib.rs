@@ -29,6 +29,7 @@ mod due;
 mod inbound;
 mod message;
 mod queue;
+mod restore;
 mod retained;
 mod scan;
 mod session;

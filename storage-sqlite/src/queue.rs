@@ -108,10 +108,6 @@ impl State<'_> {
     }
 
     fn insert_entry(&self, target: &Target, seq: Seq, body: i64, size: u64, message: &Message) -> Result<()> {
-        let ids: Option<String> = match &target.subscription_ids[..] {
-            [] => None,
-            ids => Some(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
-        };
         let sql = "INSERT INTO queue \
                    (session, seq, message, size, qos, retain, expires_at, subscription_ids, share) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -125,11 +121,50 @@ impl State<'_> {
                 u8::from(target.qos),
                 target.retain,
                 message.expires_at.map(time),
-                ids,
+                joined(&target.subscription_ids),
                 target.share.as_deref(),
             ],
         )?;
         Ok(())
+    }
+
+    /// Writes an entry of another store.
+    pub(crate) fn insert_restored(
+        &self,
+        session: SessionId,
+        entry: &Queued,
+        body: Option<i64>,
+        packet_id: Option<PacketId>,
+    ) -> Result<()> {
+        let size = entry.message.as_ref().map_or(0, |message| message.size_bytes() as u64);
+        let expires_at = entry.message.as_ref().and_then(|message| message.expires_at);
+        let sql = "INSERT INTO queue \
+                   (session, seq, message, size, qos, retain, packet_id, expires_at, subscription_ids, share) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        self.execute(
+            sql,
+            params![
+                int(session.0),
+                int(entry.seq.0),
+                body,
+                int(size),
+                u8::from(entry.qos),
+                entry.retain,
+                packet_id.map(PacketId::get),
+                expires_at.filter(|_| packet_id.is_none()).map(time),
+                joined(&entry.subscription_ids),
+                entry.share.as_deref(),
+            ],
+        )?;
+        self.change_counts(session, |row| {
+            row.next_seq = row.next_seq.max(entry.seq.next());
+            row.queued_items += 1;
+            row.queued_bytes += size;
+            if packet_id.is_none() {
+                row.waiting_items += 1;
+                row.waiting_bytes += size;
+            }
+        })
     }
 
     /// Changes what a session's row says of its queue.
@@ -303,4 +338,12 @@ fn read_entry(row: &Row<'_>) -> Result<Queued> {
         share: row.get::<_, Option<String>>(5)?.map(Arc::from),
         state,
     })
+}
+
+/// Subscription identifiers as they are stored: decimal, separated by commas.
+fn joined(ids: &[u32]) -> Option<String> {
+    match ids {
+        [] => None,
+        ids => Some(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
+    }
 }

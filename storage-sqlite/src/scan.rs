@@ -37,6 +37,7 @@ impl State<'_> {
             }
             RecordKind::Retained => self.scan_retained(after, &mut walk)?,
             RecordKind::Will => self.scan_wills(after, &mut walk)?,
+            RecordKind::Ended => self.scan_ended(after, &mut walk)?,
         }
         Ok(walk.page)
     }
@@ -53,6 +54,24 @@ impl State<'_> {
             let session = read_row(row)?.record();
             let place = session.id.0.to_be_bytes().to_vec();
             if !walk.take(|| place, 0, Record::Session(session)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_ended(&self, after: Option<&[u8]>, walk: &mut Walk) -> Result<()> {
+        let after = after.map(number).transpose()?.unwrap_or(0);
+        let sql = format!(
+            "SELECT {SESSION_COLUMNS} FROM sessions WHERE ended_at IS NOT NULL AND id > ?1 ORDER BY id"
+        );
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let mut rows = statement.query([int(after)])?;
+        while let Some(row) = rows.next()? {
+            let row = read_row(row)?;
+            let place = row.id.0.to_be_bytes().to_vec();
+            let Some(ended_at) = row.ended_at else { continue };
+            if !walk.take(|| place, 0, Record::Ended(row.record(), ended_at)) {
                 break;
             }
         }

@@ -41,7 +41,7 @@ impl State<'_> {
     }
 
     /// The session of a client.
-    fn session_of(&self, client_id: &str) -> Result<Option<SessionRow>> {
+    pub(crate) fn session_of(&self, client_id: &str) -> Result<Option<SessionRow>> {
         let sql = "SELECT id FROM sessions WHERE client_id = ?1 AND ended_at IS NULL";
         let Some(id) = self.find(sql, [client_id], |row| uint(row, 0).map(SessionId))? else {
             return Ok(None);

@@ -103,10 +103,22 @@ impl State<'_> {
 
     /// Makes the row of a new session.
     pub(crate) fn insert_session(&self, row: SessionRow) -> Result<()> {
-        let sql =
-            "INSERT INTO sessions (id, client_id, epoch, expiry_secs, next_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let (id, epoch) = (int(row.id.0), int(row.epoch.0));
-        self.execute(sql, params![id, &*row.client_id, epoch, secs(row.expiry), int(row.next_seq.0)])?;
+        let sql = "INSERT INTO sessions \
+                   (id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, next_seq) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        self.execute(
+            sql,
+            params![
+                int(row.id.0),
+                &*row.client_id,
+                int(row.epoch.0),
+                secs(row.expiry),
+                row.offline_since.map(time),
+                row.ended_at.map(time),
+                row.due_at.map(time),
+                int(row.next_seq.0),
+            ],
+        )?;
         self.sessions.0.borrow_mut().insert(row.id, (row, false));
         Ok(())
     }

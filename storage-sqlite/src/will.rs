@@ -82,7 +82,7 @@ impl State<'_> {
         Ok(true)
     }
 
-    fn move_will(&self, id: SessionId, epoch: Epoch, at: Timestamp) -> Result<()> {
+    pub(crate) fn move_will(&self, id: SessionId, epoch: Epoch, at: Timestamp) -> Result<()> {
         let sql = "UPDATE wills SET due_at = ?3 WHERE session = ?1 AND epoch = ?2";
         self.execute(sql, [int(id.0), int(epoch.0), time(at)])?;
         Ok(())

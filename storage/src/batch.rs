@@ -107,6 +107,7 @@ impl Author {
     fn may(&self, op: &Op) -> bool {
         match op {
             Op::Enqueue { .. } | Op::Retain(_) | Op::Unretain(_) => true,
+            Op::Restore(_) => *self == Author::Broker,
             Op::EndSession(id) => *self == Author::Broker || self.session() == Some(*id),
             Op::Purge { .. } => {
                 matches!(self, Author::Claim(due) if matches!(due.item, DueItem::SessionEnded(_)))

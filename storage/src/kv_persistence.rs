@@ -33,6 +33,7 @@ mod body;
 mod due;
 mod inbound;
 mod queue;
+mod restore;
 mod retained;
 mod scan;
 mod session;

@@ -55,7 +55,7 @@ pub use page::{Cursor, Page, PageLimit};
 pub use persistence::Persistence;
 pub use queue::{FullPolicy, QueueLimits, QueuePage, Queued, QueuedState, Target};
 pub use receipt::{Commit, Receipt};
-pub use record::{Record, RecordKind};
+pub use record::{Record, RecordKind, Restored};
 pub use retained::Retained;
 pub use session::{OpenSession, OpenedSession, SessionExpiry, SessionRecord};
 pub use subscription::SubscriptionRecord;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opifex_packet::{PacketId, TopicFilter, TopicName};
 
-use crate::{Message, Seq, SessionExpiry, SessionId, SubscriptionRecord, Target};
+use crate::{Message, Restored, Seq, SessionExpiry, SessionId, SubscriptionRecord, Target};
 
 /// One operation of a [`crate::Batch`]. Each answers with one [`crate::Outcome`]; what is normal is an outcome and
 /// never fails the batch.
@@ -64,4 +64,9 @@ pub enum Op {
         /// At most this many records, at least 1.
         limit: usize,
     },
+    /// Writes a record that another store held (only in a batch of the broker, else `Unsupported`): for moving everything
+    /// from one store into an empty one. A session comes before what hangs on it, a queue in the order of its numbers.
+    /// Numbers that the store gives out later are higher than all that were restored. `Done`; `Present` where there is such a record already (a subscription takes the options); `Absent` when the session is not there that it hangs on, or the
+    /// entry whose message it shares.
+    Restore(Box<Restored>),
 }

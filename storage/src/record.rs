@@ -1,6 +1,8 @@
 //! Everything that a store holds, as one stream of records: recovery, export, migration.
 
-use crate::{Inbound, Queued, Retained, SessionId, SessionRecord, SubscriptionRecord, WillRecord};
+use crate::{
+    Inbound, Queued, Retained, Seq, SessionId, SessionRecord, SubscriptionRecord, Timestamp, WillRecord,
+};
 
 /// The kinds of record that [`crate::Persistence::scan`] walks.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +19,8 @@ pub enum RecordKind {
     Retained,
     /// Wills, also of sessions that ended.
     Will,
+    /// Sessions that ended and left something. What is in their queues, [`crate::Persistence::queue`] answers.
+    Ended,
 }
 
 /// A record of a store.
@@ -34,4 +38,15 @@ pub enum Record {
     Retained(Retained),
     /// A will.
     Will(WillRecord),
+    /// What an ended session left, and when it ended.
+    Ended(SessionRecord, Timestamp),
+}
+
+/// A record that another store held, to be written as it was: its numbers, its versions, its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The record. A session comes without what hangs on it: what its queue holds is counted as that is restored.
+    pub record: Record,
+    /// For a queue entry whose message another entry has as well: one that was restored before, and holds it.
+    pub same_message_as: Option<(SessionId, Seq)>,
 }

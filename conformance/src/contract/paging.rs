@@ -25,6 +25,7 @@ fn name(record: &Record) -> String {
         Record::Inbound(inbound) => format!("{} {}", inbound.session, inbound.packet_id),
         Record::Retained(retained) => retained.message.topic.to_string(),
         Record::Will(will) => format!("{} {}", will.session, will.epoch),
+        Record::Ended(session, _) => session.client_id.to_string(),
     }
 }
 

@@ -97,6 +97,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                 Some(session) => self.remove_will(own, session.epoch)?,
                 None => false,
             },
+            Op::Restore(restored) => return self.restore(*restored),
             Op::Purge { limit } => return Ok(Outcome::Purged { more: self.purge(own, limit)? }),
         };
         Ok(if done { Outcome::Done } else { Outcome::Absent })

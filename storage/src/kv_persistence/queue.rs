@@ -16,7 +16,7 @@ use crate::{
 
 /// A message up to this size, in bytes, may stand in its entry: what is larger would make the entries' neighbourhood
 /// expensive to rewrite in engines that keep rows together in pages.
-const MAX_INLINE_BYTES: usize = 4096;
+pub(super) const MAX_INLINE_BYTES: usize = 4096;
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     /// Queues a message for each target.

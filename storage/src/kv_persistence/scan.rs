@@ -8,7 +8,8 @@ use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, is_full};
 use crate::kv_persistence::queue::queued;
 use crate::kv_persistence::transaction::Rows;
 use crate::{
-    Cursor, Inbound, KvSnapshot, Page, PageLimit, Record, RecordKind, Result, SessionId, WillRecord,
+    Cursor, ErrorKind, Inbound, KvSnapshot, Page, PageLimit, Record, RecordKind, Result, SessionId,
+    StoreError, WillRecord,
 };
 
 pub(super) fn scan_page(
@@ -24,6 +25,7 @@ pub(super) fn scan_page(
         RecordKind::Inbound => kind::INBOUND,
         RecordKind::Retained => kind::RETAINED,
         RecordKind::Will => kind::WILL,
+        RecordKind::Ended => kind::ENDED,
     };
     let hangs_on_session =
         matches!(record_kind, RecordKind::Subscription | RecordKind::Queued | RecordKind::Inbound);
@@ -98,6 +100,14 @@ fn read(
             let will: WillRecord = unseal(key, value)?;
             let size = will.will.message.size_bytes();
             (Record::Will(will), size)
+        }
+        RecordKind::Ended => {
+            let row: SessionRow = unseal(key, value)?;
+            let ended_at = row.ended_at.ok_or_else(|| {
+                let name = key::describe(key);
+                StoreError::not_applied(ErrorKind::Corrupt, format!("{name} does not say when it ended"))
+            })?;
+            (Record::Ended(row.record(session()?), ended_at), 0)
         }
     })
 }

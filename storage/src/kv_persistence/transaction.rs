@@ -122,6 +122,12 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         RecordVersion(self.counters.last_version)
     }
 
+    /// Sees to it that numbers given later are higher than these.
+    pub(super) fn raise_counters(&mut self, epoch: Epoch, version: RecordVersion) {
+        self.counters.last_epoch = self.counters.last_epoch.max(epoch.0);
+        self.counters.last_version = self.counters.last_version.max(version.0);
+    }
+
     pub(super) fn next_body(&mut self) -> u64 {
         self.counters.last_body += 1;
         self.counters.last_body
