@@ -72,6 +72,11 @@ impl Batch {
                     bytes += message.check_limits(capabilities)?;
                 }
                 Op::Retain(message) => bytes += message.check_limits(capabilities)?,
+                Op::Restore(restored) => {
+                    if let Some(message) = restored.record.message() {
+                        bytes += message.check_limits(capabilities)?;
+                    }
+                }
                 _ => {}
             }
         }

@@ -1,7 +1,10 @@
 //! Everything that a store holds, as one stream of records: recovery, export, migration.
 
+use std::sync::Arc;
+
 use crate::{
-    Inbound, Queued, Retained, Seq, SessionId, SessionRecord, SubscriptionRecord, Timestamp, WillRecord,
+    Inbound, Message, Queued, Retained, Seq, SessionId, SessionRecord, SubscriptionRecord, Timestamp,
+    WillRecord,
 };
 
 /// The kinds of record that [`crate::Persistence::scan`] walks.
@@ -40,6 +43,18 @@ pub enum Record {
     Will(WillRecord),
     /// What an ended session left, and when it ended.
     Ended(SessionRecord, Timestamp),
+}
+
+impl Record {
+    /// The message that it holds.
+    pub fn message(&self) -> Option<&Arc<Message>> {
+        match self {
+            Record::Queued(_, entry) => entry.message.as_ref(),
+            Record::Retained(retained) => Some(&retained.message),
+            Record::Will(will) => Some(&will.will.message),
+            Record::Session(_) | Record::Subscription(..) | Record::Inbound(_) | Record::Ended(..) => None,
+        }
+    }
 }
 
 /// A record that another store held, to be written as it was: its numbers, its versions, its times.
