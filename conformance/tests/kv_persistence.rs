@@ -277,20 +277,6 @@ fn a_message_that_displaces_itself_keeps_its_body() {
 }
 
 #[test]
-fn a_flipped_bit_is_reported_by_name_and_the_rest_is_read() {
-    let (engine, store) = open();
-    let (a, b) = (session(&store, "a"), session(&store, "b"));
-    for id in [a, b] {
-        block_on(stored(&store, enqueue(&[id], "x"))).unwrap();
-    }
-    engine.tree.flip_a_bit(&key::queued(a, Seq(1)));
-    let error = payloads(&store, a).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert_eq!(error.to_string(), format!("queue entry 1 of session {a} is damaged: its checksum differs"));
-    assert_eq!(payloads(&store, b).unwrap(), ["x"]);
-}
-
-#[test]
 fn a_batch_that_meets_damage_half_way_leaves_no_trace() {
     let (engine, store) = open();
     let (a, b) = (session(&store, "a"), session(&store, "b"));

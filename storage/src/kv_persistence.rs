@@ -13,14 +13,14 @@ use std::thread::{self, JoinHandle};
 
 use opifex_packet::TopicFilter;
 
-use crate::encoding::{Counters, key, seal, unseal};
 use crate::{
-    Batch, Capabilities, CommitCounts, Cursor, Due, ErrorKind, KvCapabilities, KvSnapshot, OpenSession,
-    OpenedSession, OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result,
-    Retained, Seq, SessionId, StoreError, Timestamp, WriteBatch,
+    Batch, Capabilities, CommitCounts, Cursor, Due, ErrorKind, KvCapabilities, OpenSession, OpenedSession,
+    OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq,
+    SessionId, StoreError, Timestamp,
 };
 
 mod commitment;
+mod founding;
 mod mailbox;
 mod oneshot;
 mod page;
@@ -40,6 +40,7 @@ mod session;
 mod subscription;
 mod will;
 
+use founding::Founding;
 use mailbox::Mailbox;
 use reader::Reader;
 use writer::{Done, Request, Writer};
@@ -54,6 +55,8 @@ pub struct KvPersistence<K: OrderedKv> {
     /// Set before the mailbox is closed, and by the writer when the engine failed.
     closed: Arc<AtomicBool>,
     done: Arc<Done>,
+    /// What was found to be damaged of the store itself when it was opened.
+    damaged: Vec<StoreError>,
     /// `None`: reads are made on the caller's thread.
     reader: Option<Reader<K>>,
     writer: Option<JoinHandle<()>>,
@@ -62,10 +65,11 @@ pub struct KvPersistence<K: OrderedKv> {
 impl<K: OrderedKv> KvPersistence<K> {
     /// Opens the store that the engine holds, or begins one in an engine that holds nothing. Blocks as long as the
     /// engine does. `Unsupported`: the engine holds rows that are no store's; `Corrupt`: the store's own first row is
-    /// damaged.
+    /// damaged and no whole record is there that says how far it had counted. (If there is one, the store opens and
+    /// counts on far behind it, and the first page of a scan of sessions names the damage.)
     pub fn open(kv: K) -> Result<KvPersistence<K>> {
         let declared = kv.capabilities();
-        let counters = begin(&kv)?;
+        let Founding { counters, damaged } = founding::found(&kv)?;
         let kv = Arc::new(kv);
         let closed = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mailbox::new(declared.max_waiting_batches, declared.max_waiting_bytes));
@@ -86,7 +90,7 @@ impl<K: OrderedKv> KvPersistence<K> {
             .spawn(move || writer.run())
             .map_err(|error| no_thread(&error))?;
         let capabilities = capabilities_of(&declared);
-        Ok(KvPersistence { kv, capabilities, requests, closed, done, reader, writer: Some(writer) })
+        Ok(KvPersistence { kv, capabilities, requests, closed, done, damaged, reader, writer: Some(writer) })
     }
 
     /// How much was committed together since the store was opened.
@@ -147,7 +151,13 @@ impl<K: OrderedKv> Persistence for KvPersistence<K> {
     }
 
     async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>> {
-        self.read(move |rows| scan::scan_page(rows, kind, cursor, limit)).await
+        let is_first = kind == RecordKind::Session && cursor.is_none();
+        let mut page = self.read(move |rows| scan::scan_page(rows, kind, cursor, limit)).await?;
+        if is_first {
+            // Every recovery begins with the sessions: so whoever recovers learns of it.
+            page.damaged.extend(self.damaged.iter().cloned());
+        }
+        Ok(page)
     }
 
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
@@ -173,28 +183,6 @@ impl<K: OrderedKv> Drop for KvPersistence<K> {
             let _ = writer.join();
         }
     }
-}
-
-/// The counters of the store in the engine. An empty engine gets them, which marks it as a store.
-fn begin<K: OrderedKv>(kv: &K) -> Result<Counters> {
-    let key = key::counters();
-    let snapshot = kv.snapshot()?;
-    if let Some(value) = snapshot.get(&key)? {
-        return unseal(&key, &value);
-    }
-    if let Some(row) = snapshot.range(&[], &[0xff; 16]).next() {
-        row?;
-        return Err(StoreError::not_applied(
-            ErrorKind::Unsupported,
-            "what is stored there is not a store of this broker: it has rows, and no counters",
-        ));
-    }
-    drop(snapshot);
-    let counters = Counters::default();
-    let value = seal(&key, &counters);
-    kv.write(&WriteBatch([(key, Some(value))].into()))?;
-    kv.sync()?;
-    Ok(counters)
 }
 
 fn capabilities_of(declared: &KvCapabilities) -> Capabilities {

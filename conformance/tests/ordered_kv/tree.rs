@@ -1,6 +1,6 @@
 //! A `BTreeMap` as an ordered key-value engine.
 
-// Two test binaries share it, and neither uses all of it.
+// Several test binaries share it, and none uses all of it.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 use opifex_storage::{Durability, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, WriteBatch};
 
-type Map = BTreeMap<Bytes, Bytes>;
+pub(crate) type Map = BTreeMap<Bytes, Bytes>;
 
 /// Clones are handles to the same rows.
 #[derive(Clone)]
@@ -28,6 +28,16 @@ impl Tree {
     /// The first byte of each key, in order: how many rows of which kind there are.
     pub(crate) fn kinds(&self) -> String {
         self.rows.read().expect("no writer panics").keys().map(|key| key[0] as char).collect()
+    }
+
+    /// An engine with these rows.
+    pub(crate) fn of(rows: Map) -> Tree {
+        Tree { rows: Arc::new(RwLock::new(rows)), quick_reads: true }
+    }
+
+    /// All rows.
+    pub(crate) fn rows(&self) -> Map {
+        self.rows.read().expect("no writer panics").clone()
     }
 
     /// Damages the value of a key.

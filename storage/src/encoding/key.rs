@@ -51,6 +51,10 @@ pub mod kind {
     pub const RETAINED: u8 = b'T';
     /// A due item.
     pub const DUE: u8 = b'D';
+
+    /// All of them.
+    pub const ALL: [u8; 12] =
+        [META, CLIENT, SESSION, ENDED, SUBSCRIPTION, INBOUND, QUEUED, WILL, BODY, REFERENCES, RETAINED, DUE];
 }
 
 /// The counters.
@@ -165,6 +169,11 @@ pub fn topic_text_of(key: &[u8]) -> Result<&str> {
     std::str::from_utf8(&key[1..]).map_err(|_| damaged(key))
 }
 
+/// The topic of a retained message.
+pub fn topic_of(key: &[u8]) -> Result<TopicName<'static>> {
+    TopicName::new(topic_text_of(key)?.replace(SEPARATOR, "/")).map_err(|_| damaged(key))
+}
+
 /// The row in the words of the protocol, for a person who reads that it is damaged.
 pub fn describe(key: &[u8]) -> String {
     let number = |at| number_at(key, at).unwrap_or_default();
@@ -191,7 +200,7 @@ pub fn describe(key: &[u8]) -> String {
             Ok((at, item)) => format!("due item {item:?} at {}", at.0),
             Err(_) => format!("a due item (key {key:02x?})"),
         },
-        _ => format!("a row that is no store's (key {key:02x?})"),
+        _ => format!("the row with the key {key:02x?} is of no known kind"),
     }
 }
 

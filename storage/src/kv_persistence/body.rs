@@ -3,7 +3,7 @@
 //! A body with one reference has no row that counts them, so that what is queued for one session costs no more.
 
 use crate::encoding::{BodyReferences, key};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{KvSnapshot, Message, Result};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
@@ -22,10 +22,12 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// One entry less refers to the body.
     pub(super) fn drop_reference(&mut self, body: u64) -> Result<()> {
         let key = key::references(body);
-        match self.record::<BodyReferences>(&key)?.map_or(1, |references| references.0) {
-            0 | 1 => self.remove(key::body(body)),
-            2 => self.remove(key),
-            more => self.put(key, &BodyReferences(more - 1)),
+        match self.look(&key)? {
+            Found::Absent | Found::Whole(BodyReferences(0 | 1)) => self.remove(key::body(body)),
+            Found::Whole(BodyReferences(2)) => self.remove(key),
+            Found::Whole(BodyReferences(more)) => self.put(key, &BodyReferences(more - 1)),
+            // Nobody knows who else needs the body: it stays.
+            Found::Damaged(_) => {}
         }
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! What becomes due, in order of its time: pages of the index, claims, and what a claim does.
 
-use crate::encoding::{DueRow, QueuedRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, is_full};
+use crate::encoding::{DueRow, QueuedRow, RetainedRow, SessionRow, key, key::DueKey, unseal};
+use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full};
 use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{
-    Due, DueItem, Epoch, ErrorKind, KvSnapshot, Page, PageLimit, Result, StoreError, Timestamp, WillRecord,
+    Due, DueItem, Epoch, ErrorKind, KvSnapshot, Page, PageLimit, RecordVersion, Result, StoreError,
+    Timestamp, WillRecord,
 };
 
-/// What is due at `now`, earliest first.
+/// What is due at `now`, earliest first. Items of which nothing whole is left are named and left out: they could never
+/// be claimed, and would hold up those behind them.
 pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
     let mut page = Page::new();
     let mut bytes = 0;
@@ -16,29 +18,42 @@ pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit)
         if is_full(page.items.len(), bytes, &limit) || page.examined >= MAX_EXAMINED {
             break;
         }
-        page.examined += 1;
         let (key, value) = row?;
-        let (at, item) = key::due_of(&key)?;
-        let version = unseal::<DueRow>(&key, &value)?.version;
-        let mut will = None;
-        let item = match item {
-            DueKey::Session(id) => DueItem::SessionExpired(id),
-            DueKey::Will(id, epoch) => {
-                will = rows.record::<WillRecord>(&key::will(id, epoch))?;
-                if will.is_none() {
-                    let name = key::describe(&key::will(id, epoch));
-                    return Err(StoreError::not_applied(ErrorKind::Corrupt, format!("{name} is missing")));
-                }
-                DueItem::Will(id)
-            }
-            DueKey::Ended(id) => DueItem::SessionEnded(id),
-            DueKey::Queued(id, seq) => DueItem::QueuedExpired(id, seq),
-            DueKey::Retained(topic) => DueItem::RetainedExpired(topic),
-        };
-        bytes += will.as_ref().map_or(0, |will| will.will.message.size_bytes());
-        page.items.push(Due { item, at, version, will });
+        let read = unseal::<DueRow>(&key, &value).and_then(|row| due_item(rows, &key, row.version));
+        let Some(due) = go_past(&mut page.damaged, read)? else { continue };
+        page.examined += 1;
+        bytes += due.will.as_ref().map_or(0, |will| will.will.message.size_bytes());
+        page.items.push(due);
     }
     Ok(page)
+}
+
+/// The item of a row of the index, with a look at the record behind it.
+fn due_item(rows: &impl KvSnapshot, key: &[u8], version: RecordVersion) -> Result<Due> {
+    let (at, item) = key::due_of(key)?;
+    let epoch_of = |key| Ok(rows.record::<SessionRow>(key)?.map(|row| RecordVersion(row.epoch.0)));
+    let mut will = None;
+    let (item, found) = match item {
+        DueKey::Session(id) => (DueItem::SessionExpired(id), epoch_of(&key::session(id))?),
+        DueKey::Ended(id) => (DueItem::SessionEnded(id), epoch_of(&key::ended(id))?),
+        DueKey::Will(id, epoch) => {
+            will = rows.record::<WillRecord>(&key::will(id, epoch))?;
+            (DueItem::Will(id), will.as_ref().map(|will| RecordVersion(will.epoch.0)))
+        }
+        DueKey::Queued(id, seq) => {
+            let is_there = rows.record::<QueuedRow>(&key::queued(id, seq))?.is_some();
+            (DueItem::QueuedExpired(id, seq), is_there.then_some(RecordVersion(seq.0)))
+        }
+        DueKey::Retained(topic) => {
+            let row: Option<RetainedRow> = rows.record(&key::retained(&topic))?;
+            (DueItem::RetainedExpired(topic), row.map(|row| row.version))
+        }
+    };
+    if found != Some(version) {
+        let what = format!("{} is of a record that is not there", key::describe(key));
+        return Err(StoreError::not_applied(ErrorKind::Corrupt, what));
+    }
+    Ok(Due { item, at, version, will })
 }
 
 impl<S: KvSnapshot> Transaction<'_, S> {

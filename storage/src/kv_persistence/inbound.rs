@@ -3,14 +3,15 @@
 use opifex_packet::PacketId;
 
 use crate::encoding::{Marker, key, unseal};
+use crate::kv_persistence::page::go_past;
 use crate::kv_persistence::transaction::{Rows, Transaction};
-use crate::{KvSnapshot, Outcome, Result, SessionId};
+use crate::{KvSnapshot, Outcome, Result, SessionId, StoreError};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn put_inbound(&mut self, id: SessionId, packet_id: PacketId) -> Result<Outcome> {
         let Some(mut session) = self.live(id)? else { return Ok(Outcome::Absent) };
         let key = key::inbound(id, packet_id);
-        if self.has::<Marker>(&key)? {
+        if self.record::<Marker>(&key)?.is_some() {
             return Ok(Outcome::Present);
         }
         self.put(key, &Marker);
@@ -23,7 +24,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn delete_inbound(&mut self, id: SessionId, packet_id: PacketId) -> Result<bool> {
         let Some(mut session) = self.live(id)? else { return Ok(false) };
         let key = key::inbound(id, packet_id);
-        let existed = self.has::<Marker>(&key)?;
+        let existed = self.has(&key)?;
         if existed {
             self.remove(key);
             session.inbound = session.inbound.saturating_sub(1);
@@ -32,14 +33,15 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         Ok(existed)
     }
 
-    /// All of a session's, ascending.
-    pub(super) fn inbound_ids(&self, id: SessionId) -> Result<Vec<PacketId>> {
+    /// All of a session's, ascending; those that are damaged are named.
+    pub(super) fn inbound_ids(&self, id: SessionId, damaged: &mut Vec<StoreError>) -> Result<Vec<PacketId>> {
         let (from, to) = key::of_session(key::kind::INBOUND, id);
-        let rows = self.range(&from, &to).map(|row| {
+        let mut ids = Vec::new();
+        for row in self.range(&from, &to) {
             let (key, value) = row?;
-            unseal::<Marker>(&key, &value)?;
-            key::packet_id_of(&key)
-        });
-        rows.collect()
+            let read = unseal::<Marker>(&key, &value).and_then(|_| key::packet_id_of(&key));
+            ids.extend(go_past(damaged, read)?);
+        }
+        Ok(ids)
     }
 }

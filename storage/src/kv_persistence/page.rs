@@ -1,6 +1,6 @@
 //! What all walks have in common: how much a page takes and looks at.
 
-use crate::{ErrorKind, PageLimit, StoreError};
+use crate::{ErrorKind, PageLimit, Result, StoreError};
 
 /// A page looks at no more rows than this, whatever it finds: a snapshot may hold writers up.
 pub(super) const MAX_EXAMINED: usize = 1024;
@@ -8,6 +8,18 @@ pub(super) const MAX_EXAMINED: usize = 1024;
 /// Whether a page with so many items and bytes takes no more.
 pub(super) fn is_full(items: usize, bytes: usize, limit: &PageLimit) -> bool {
     items >= limit.items.max(1) || (items > 0 && bytes >= limit.bytes)
+}
+
+/// What a walk makes of a record: a damaged one is noted, and the walk goes past it.
+pub(super) fn go_past<T>(damaged: &mut Vec<StoreError>, read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(record) => Ok(Some(record)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            damaged.push(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What is answered to a cursor that this store did not make.

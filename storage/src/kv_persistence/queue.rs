@@ -7,8 +7,8 @@ use opifex_packet::{PacketId, QoS};
 
 use crate::encoding::Malformed;
 use crate::encoding::{DueRow, QueuedBody, QueuedRow, SessionRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, is_full};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full};
+use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{
     DropReason, ErrorKind, FullPolicy, KvSnapshot, Message, PageLimit, QueueLimits, QueuePage, Queued,
     QueuedState, RecordVersion, Result, Seq, SessionId, StoreError, Target, TargetOutcome,
@@ -44,7 +44,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                 Some(body) => {
                     if !displaced.is_empty() && is_stored {
                         // What gave way may have been an earlier target's entry of this very message.
-                        is_stored = self.has::<Message>(&key::body(body))?;
+                        is_stored = self.has(&key::body(body))?;
                     }
                     self.add_reference(body, message, is_stored)?;
                     is_stored = true;
@@ -115,16 +115,20 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         Ok(Ok(displaced))
     }
 
-    /// The oldest entry without a packet id, and its bytes. None ever comes to wait again, so the search goes on from
-    /// where the last one ended.
+    /// The oldest entry without a packet id, and its bytes; a damaged one gives way like them. None ever comes to wait
+    /// again, so the search goes on from where the last one ended.
     fn first_waiting(&self, id: SessionId, session: &mut SessionRow) -> Result<(Seq, u64)> {
         let (_, end) = key::of_session(key::kind::QUEUED, id);
         for row in self.range(&key::queued(id, session.waiting_from), &end) {
             let (key, value) = row?;
-            let entry: QueuedRow = unseal(&key, &value)?;
-            if entry.is_waiting() {
+            let waiting = match unseal::<QueuedRow>(&key, &value) {
+                Ok(entry) => entry.is_waiting().then_some(entry.size_bytes),
+                Err(error) if error.kind() == ErrorKind::Corrupt => Some(0),
+                Err(error) => return Err(error),
+            };
+            if let Some(size_bytes) = waiting {
                 session.waiting_from = Seq(key::second_number_of(&key)?);
-                return Ok((session.waiting_from, entry.size_bytes));
+                return Ok((session.waiting_from, size_bytes));
             }
         }
         Err(StoreError::not_applied(
@@ -147,12 +151,26 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         Ok(removed)
     }
 
-    /// Removes an entry and counts it out of the session's row, which the caller writes back.
+    /// Removes an entry and counts it out of the session's row, which the caller writes back. Of a damaged one nobody
+    /// knows the bytes, nor the body: the counts are held within what is possible, the body stays.
     pub(super) fn remove_entry(&mut self, id: SessionId, session: &mut SessionRow, seq: Seq) -> Result<bool> {
         let key = key::queued(id, seq);
-        let Some(entry) = self.record::<QueuedRow>(&key)? else { return Ok(false) };
+        let found = self.look::<QueuedRow>(&key)?;
+        if let Found::Absent = found {
+            return Ok(false);
+        }
         self.remove(key);
         session.queued_items = session.queued_items.saturating_sub(1);
+        let Found::Whole(entry) = found else {
+            session.waiting_items = session.waiting_items.min(session.queued_items);
+            if session.queued_items == 0 {
+                session.queued_bytes = 0;
+            }
+            if session.waiting_items == 0 {
+                session.waiting_bytes = 0;
+            }
+            return Ok(true);
+        };
         session.queued_bytes = session.queued_bytes.saturating_sub(entry.size_bytes);
         if entry.is_waiting() {
             self.stop_waiting(id, session, seq, &entry);
@@ -251,26 +269,48 @@ pub(super) fn queue_page(
     limit: PageLimit,
 ) -> Result<QueuePage> {
     let mut page = QueuePage { items: Vec::new(), final_up_to: after, more: false, damaged: Vec::new() };
-    let session = match rows.record::<SessionRow>(&key::session(id))? {
-        Some(session) => Some(session),
-        None => rows.record(&key::ended(id))?,
+    let mut session = rows.look::<SessionRow>(&key::session(id))?;
+    if let Found::Absent = session {
+        session = rows.look(&key::ended(id))?;
+    }
+    // The last number that was given out, as far as it is known.
+    let last_given = match session {
+        Found::Absent => return Ok(page),
+        Found::Whole(session) => Some(Seq(session.next_seq.0 - 1)),
+        Found::Damaged(error) => {
+            page.damaged.push(error);
+            None
+        }
     };
-    let Some(session) = session else { return Ok(page) };
     let (_, end) = key::of_session(key::kind::QUEUED, id);
-    let mut bytes = 0;
-    for row in rows.range(&key::successor(&key::queued(id, after)), &end) {
-        if is_full(page.items.len(), bytes, &limit) || page.items.len() >= MAX_EXAMINED {
+    let (mut bytes, mut examined) = (0, 0);
+    // From number 0, which only damage can bring, or from behind what was read.
+    let from = key::queued(id, after);
+    let from = if after == Seq::ZERO { from } else { key::successor(&from) };
+    for row in rows.range(&from, &end) {
+        if is_full(page.items.len(), bytes, &limit) || examined >= MAX_EXAMINED {
             page.more = true;
             break;
         }
+        examined += 1;
         let (key, value) = row?;
-        let entry: QueuedRow = unseal(&key, &value)?;
-        bytes += usize::try_from(entry.size_bytes).unwrap_or(usize::MAX);
-        page.items.push(queued(rows, &key, entry)?);
+        let Some(seq) = go_past(&mut page.damaged, key::second_number_of(&key).map(Seq))? else { continue };
+        let read = unseal::<QueuedRow>(&key, &value).and_then(|entry| {
+            let size_bytes = usize::try_from(entry.size_bytes).unwrap_or(usize::MAX);
+            Ok((queued(rows, &key, entry)?, size_bytes))
+        });
+        if let Some((entry, size_bytes)) = go_past(&mut page.damaged, read)? {
+            bytes += size_bytes;
+            page.items.push(entry);
+        }
+        if last_given.is_some_and(|last| seq > last) {
+            // A number that nobody was given is a damaged key: what is given out later is not settled for that.
+            break;
+        }
+        page.final_up_to = seq;
     }
-    page.final_up_to = match page.items.last() {
-        Some(item) if page.more => item.seq,
-        _ => Seq(session.next_seq.0 - 1).max(after),
-    };
+    if !page.more {
+        page.final_up_to = page.final_up_to.max(last_given.unwrap_or(after));
+    }
     Ok(page)
 }

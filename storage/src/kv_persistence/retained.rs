@@ -8,8 +8,8 @@ use opifex_packet::{TopicFilter, TopicName};
 
 use crate::encoding::topic_seek::{After, Sought};
 use crate::encoding::{DueRow, RetainedRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, is_full};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full};
+use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{Cursor, KvSnapshot, Message, Page, PageLimit, RecordVersion, Result, Retained};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
@@ -40,13 +40,18 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         self.record(&key::retained(topic))
     }
 
-    /// Answers whether there was a message.
+    /// Answers whether there was a message: one that is damaged can be replaced and removed.
     fn forget_deadline(&mut self, key: &[u8]) -> Result<bool> {
-        let Some(row) = self.record::<RetainedRow>(key)? else { return Ok(false) };
-        if let Some(at) = row.message.expires_at {
-            self.remove(key::due(at, &DueKey::Retained(row.message.topic.clone())));
+        match self.look::<RetainedRow>(key)? {
+            Found::Absent => Ok(false),
+            Found::Damaged(_) => Ok(true),
+            Found::Whole(row) => {
+                if let Some(at) = row.message.expires_at {
+                    self.remove(key::due(at, &DueKey::Retained(row.message.topic.clone())));
+                }
+                Ok(true)
+            }
         }
-        Ok(true)
     }
 }
 
@@ -114,14 +119,10 @@ impl Walk {
         loop {
             let Some((key, value)) = row else { return Ok(None) };
             self.page.examined += 1;
-            let (matches, after) = sought.judge(key::topic_text_of(&key)?);
+            let text = go_past(&mut self.page.damaged, key::topic_text_of(&key))?;
+            let (matches, after) = text.map_or((false, After::NextKey), |text| sought.judge(text));
             if matches {
-                let retained: RetainedRow = unseal(&key, &value)?;
-                let topic = retained.message.topic.borrow();
-                if !earlier.iter().any(|filter| filter.matches(&topic)) {
-                    self.bytes += retained.message.size_bytes();
-                    self.page.items.push(retained.into());
-                }
+                self.take(earlier, &key, &value)?;
             }
             let enough = self.is_full() || self.page.examined >= MAX_EXAMINED;
             match after {
@@ -138,6 +139,22 @@ impl Walk {
                 }
             }
         }
+    }
+}
+
+impl Walk {
+    /// Takes a row that matches, unless an earlier filter has.
+    fn take(&mut self, earlier: &[TopicFilter<'_>], key: &[u8], value: &Bytes) -> Result<()> {
+        let row = unseal::<RetainedRow>(key, value);
+        let topic = row.as_ref().map_or_else(|_| key::topic_of(key), |row| Ok(row.message.topic.borrow()));
+        if topic.is_ok_and(|topic| earlier.iter().any(|filter| filter.matches(&topic))) {
+            return Ok(());
+        }
+        if let Some(row) = go_past(&mut self.page.damaged, row)? {
+            self.bytes += row.message.size_bytes();
+            self.page.items.push(row.into());
+        }
+        Ok(())
     }
 }
 

@@ -1,12 +1,17 @@
 //! Walks over all records of one kind. A cursor is the key at which the walk goes on.
+//!
+//! What hangs on a session whose own record is damaged is left out with it: nobody could say whose it is.
 
 use bytes::Bytes;
 
-use crate::encoding::key::{self, kind};
-use crate::encoding::{Marker, QueuedRow, RetainedRow, SessionRow, SubscriptionRow, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, is_full};
+use crate::encoding::key::{self, DueKey, kind};
+use crate::encoding::{
+    BodyReferences, ClientPointer, Marker, QueuedBody, QueuedRow, RetainedRow, SessionRow, SubscriptionRow,
+    unseal,
+};
+use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full};
 use crate::kv_persistence::queue::queued;
-use crate::kv_persistence::transaction::Rows;
+use crate::kv_persistence::transaction::{Found, Rows};
 use crate::{
     Cursor, ErrorKind, Inbound, KvSnapshot, Page, PageLimit, Record, RecordKind, Result, SessionId,
     StoreError, WillRecord,
@@ -50,21 +55,83 @@ pub(super) fn scan_page(
             }
             page.examined += 1;
             if hangs_on_session {
-                let id = key::session_of(&key)?;
+                let Some(id) = go_past(&mut page.damaged, key::session_of(&key))? else { continue };
                 if last_session != Some(id) {
-                    if !rows.has::<SessionRow>(&key::session(id))? {
+                    if !is_live(rows, id, &key, &mut page.damaged)? {
                         from = key::of_session(row_kind, id).1;
                         continue 'ranges;
                     }
                     last_session = Some(id);
                 }
             }
-            let (record, size) = read(rows, record_kind, &key, &value)?;
+            let read = read(rows, record_kind, &key, &value);
+            let Some((record, size)) = go_past(&mut page.damaged, read)? else { continue };
+            note_beside(rows, &record, &key, &value, &mut page.damaged)?;
             bytes += size;
             page.items.push(record);
         }
         return Ok(page);
     }
+}
+
+/// Whether the session that a row hangs on has not ended; names what keeps that from being known.
+fn is_live(rows: &impl KvSnapshot, id: SessionId, row: &[u8], damaged: &mut Vec<StoreError>) -> Result<bool> {
+    match rows.look::<SessionRow>(&key::session(id))? {
+        Found::Whole(_) => return Ok(true),
+        Found::Damaged(error) => damaged.push(error),
+        Found::Absent if rows.has(&key::ended(id))? => {}
+        Found::Absent => {
+            let what = format!("{} is of a session that is not there", key::describe(row));
+            damaged.push(StoreError::not_applied(ErrorKind::Corrupt, what));
+        }
+    }
+    Ok(false)
+}
+
+/// Names what is damaged, or missing, of the rows beside a record that no walk of its own comes by.
+fn note_beside(
+    rows: &impl KvSnapshot,
+    record: &Record,
+    key: &[u8],
+    value: &Bytes,
+    damaged: &mut Vec<StoreError>,
+) -> Result<()> {
+    let mut note = |what: String| damaged.push(StoreError::not_applied(ErrorKind::Corrupt, what));
+    let due = match record {
+        Record::Session(session) => {
+            let pointer = key::client(&session.client_id);
+            match rows.look::<ClientPointer>(&pointer)? {
+                Found::Whole(ClientPointer(id)) if id == session.id => {}
+                Found::Damaged(error) => note(error.to_string()),
+                Found::Whole(_) | Found::Absent => {
+                    note(format!("{} does not point to session {}", key::describe(&pointer), session.id));
+                }
+            }
+            let at = session.offline_since.and_then(|since| session.expiry.deadline(since));
+            at.map(|at| key::due(at, &DueKey::Session(session.id)))
+        }
+        Record::Queued(id, entry) => {
+            let row: QueuedRow = unseal(key, value)?;
+            if let QueuedBody::Row(body) = row.body
+                && let Found::Damaged(error) = rows.look::<BodyReferences>(&key::references(body))?
+            {
+                note(error.to_string());
+            }
+            row.deadline().map(|at| key::due(at, &DueKey::Queued(*id, entry.seq)))
+        }
+        Record::Retained(retained) => {
+            let item = DueKey::Retained(retained.message.topic.clone());
+            retained.message.expires_at.map(|at| key::due(at, &item))
+        }
+        Record::Will(will) => will.due_at.map(|at| key::due(at, &DueKey::Will(will.session, will.epoch))),
+        Record::Subscription(..) | Record::Inbound(_) => None,
+    };
+    if let Some(due) = due
+        && !rows.has(&due)?
+    {
+        note(format!("{} is missing", key::describe(&due)));
+    }
+    Ok(())
 }
 
 /// The record of a row, and the bytes of its message.

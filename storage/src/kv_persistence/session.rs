@@ -2,19 +2,34 @@
 //!
 //! Ending moves the session's row to another key and touches nothing that hangs on it; who removes that is `purge`.
 
-use crate::encoding::{ClientPointer, DueRow, SessionRow, key, key::DueKey};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::encoding::{ClientPointer, DueRow, SessionRow, key, key::DueKey, unseal};
+use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{
-    Epoch, KvSnapshot, OpenSession, OpenedSession, RecordVersion, Result, SessionExpiry, SessionId,
-    Timestamp, WillRecord,
+    Epoch, ErrorKind, KvSnapshot, OpenSession, OpenedSession, RecordVersion, Result, SessionExpiry,
+    SessionId, Timestamp, WillRecord,
 };
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn open_session(&mut self, open: OpenSession) -> Result<OpenedSession> {
         let epoch = self.next_epoch();
         let client = key::client(&open.client_id);
-        let found = match self.record::<ClientPointer>(&client)? {
-            Some(ClientPointer(id)) => self.live(id)?.map(|row| (id, row)),
+        let mut damaged = Vec::new();
+        let pointed = match self.look::<ClientPointer>(&client)? {
+            Found::Whole(ClientPointer(id)) => Some(id),
+            Found::Absent => None,
+            Found::Damaged(error) => {
+                damaged.push(error);
+                self.find_session_of(&open.client_id)?
+            }
+        };
+        let found = match pointed.map(|id| (id, self.live(id))) {
+            Some((id, Ok(row))) => row.map(|row| (id, row)),
+            // Who begins anew needs nothing of what is damaged. Everybody else must not take its loss for the truth.
+            Some((id, Err(error))) if open.clean_start && error.kind() == ErrorKind::Corrupt => {
+                damaged.push(error);
+                Some((id, self.what_hangs_on(id, &open.client_id)?))
+            }
+            Some((_, Err(error))) => return Err(error),
             None => None,
         };
         let (mut ended, mut will_due, mut present) = (None, false, false);
@@ -44,11 +59,34 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             present,
             ended,
             will_due,
-            subscriptions: if present { self.subscriptions(id)? } else { Vec::new() },
-            inbound: if present { self.inbound_ids(id)? } else { Vec::new() },
+            subscriptions: if present { self.subscriptions(id, &mut damaged)? } else { Vec::new() },
+            inbound: if present { self.inbound_ids(id, &mut damaged)? } else { Vec::new() },
             session: row.record(id),
-            damaged: Vec::new(),
+            damaged,
         })
+    }
+
+    /// The live session of a client whose pointer is damaged: a walk through all of them.
+    fn find_session_of(&mut self, client_id: &str) -> Result<Option<SessionId>> {
+        let mut found = None;
+        let (from, to) = key::all(key::kind::SESSION);
+        for row in self.range(&from, &to) {
+            let (key, value) = row?;
+            if unseal::<SessionRow>(&key, &value).is_ok_and(|row| *row.client_id == *client_id) {
+                found = Some(key::session_of(&key)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What can be said of a session whose record is damaged: as much as its end needs.
+    fn what_hangs_on(&self, id: SessionId, client_id: &str) -> Result<SessionRow> {
+        let count = |kind| Ok(self.keys(&key::of_session(kind, id), usize::MAX)?.len() as u64);
+        let mut row = SessionRow::new(client_id.into(), Epoch(id.0), SessionExpiry::Never);
+        row.queued_items = count(key::kind::QUEUED)?;
+        row.subscriptions = count(key::kind::SUBSCRIPTION)?;
+        row.inbound = count(key::kind::INBOUND)?;
+        Ok(row)
     }
 
     /// Gives a session that goes on its new epoch. Answers whether a will is due, too.

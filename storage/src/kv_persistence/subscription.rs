@@ -3,15 +3,16 @@
 use opifex_packet::TopicFilter;
 
 use crate::encoding::{SubscriptionRow, key, unseal};
+use crate::kv_persistence::page::go_past;
 use crate::kv_persistence::transaction::{Rows, Transaction};
-use crate::{KvSnapshot, Result, SessionId, SubscriptionRecord};
+use crate::{KvSnapshot, Result, SessionId, StoreError, SubscriptionRecord};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     /// Answers whether one with this filter stood before; `None` when the session has ended.
     pub(super) fn subscribe(&mut self, id: SessionId, record: SubscriptionRecord) -> Result<Option<bool>> {
         let Some(mut session) = self.live(id)? else { return Ok(None) };
         let key = key::subscription(id, &record.filter);
-        let existed = self.has::<SubscriptionRow>(&key)?;
+        let existed = self.has(&key)?;
         self.put(key, &SubscriptionRow { options: record.options, identifier: record.identifier });
         if !existed {
             session.subscriptions += 1;
@@ -24,7 +25,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn unsubscribe(&mut self, id: SessionId, filter: &TopicFilter<'_>) -> Result<bool> {
         let Some(mut session) = self.live(id)? else { return Ok(false) };
         let key = key::subscription(id, filter);
-        let existed = self.has::<SubscriptionRow>(&key)?;
+        let existed = self.has(&key)?;
         if existed {
             self.remove(key);
             session.subscriptions = session.subscriptions.saturating_sub(1);
@@ -33,13 +34,20 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         Ok(existed)
     }
 
-    /// All of a session's, by filter.
-    pub(super) fn subscriptions(&self, id: SessionId) -> Result<Vec<SubscriptionRecord>> {
+    /// All of a session's, by filter; those that are damaged are named.
+    pub(super) fn subscriptions(
+        &self,
+        id: SessionId,
+        damaged: &mut Vec<StoreError>,
+    ) -> Result<Vec<SubscriptionRecord>> {
         let (from, to) = key::of_session(key::kind::SUBSCRIPTION, id);
-        let rows = self.range(&from, &to).map(|row| {
+        let mut subscriptions = Vec::new();
+        for row in self.range(&from, &to) {
             let (key, value) = row?;
-            Ok(unseal::<SubscriptionRow>(&key, &value)?.record(key::filter_of(&key)?))
-        });
-        rows.collect()
+            let row = unseal::<SubscriptionRow>(&key, &value);
+            let read = row.and_then(|row| Ok(row.record(key::filter_of(&key)?)));
+            subscriptions.extend(go_past(damaged, read)?);
+        }
+        Ok(subscriptions)
     }
 }

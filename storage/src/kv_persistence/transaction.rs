@@ -12,7 +12,9 @@ use std::iter::Peekable;
 use bytes::Bytes;
 
 use crate::encoding::{Counters, SessionRow, StoredRecord, key, seal, unseal};
-use crate::{Epoch, KvRange, KvSnapshot, RecordVersion, Result, SessionId, WriteBatch};
+use crate::{
+    Epoch, ErrorKind, KvRange, KvSnapshot, RecordVersion, Result, SessionId, StoreError, WriteBatch,
+};
 
 /// A snapshot and changes on it.
 pub(super) struct Transaction<'a, S> {
@@ -181,6 +183,13 @@ impl Iterator for Merged<'_> {
     }
 }
 
+/// What is found in a row.
+pub(super) enum Found<R> {
+    Absent,
+    Whole(R),
+    Damaged(StoreError),
+}
+
 /// Reading records instead of bytes.
 pub(super) trait Rows: KvSnapshot {
     /// The record in the row with this key.
@@ -188,9 +197,19 @@ pub(super) trait Rows: KvSnapshot {
         self.get(key)?.map(|value| unseal(key, &value)).transpose()
     }
 
-    /// Whether the row is there and whole.
-    fn has<R: StoredRecord>(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.record::<R>(key)?.is_some())
+    /// The same for those who go on when the record is damaged: to replace it, to remove it, to leave it out.
+    fn look<R: StoredRecord>(&self, key: &[u8]) -> Result<Found<R>> {
+        match self.record(key) {
+            Ok(None) => Ok(Found::Absent),
+            Ok(Some(record)) => Ok(Found::Whole(record)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Found::Damaged(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the row is there, whole or damaged.
+    fn has(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.get(key)?.is_some())
     }
 
     /// Up to so many keys of a range.

@@ -1,14 +1,16 @@
 //! Wills: when they become due, and when they are cancelled.
+//!
+//! A damaged one holds up neither the session nor its end: it stays where it is, and a scan names it.
 
 use crate::encoding::{DueRow, key, key::DueKey};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{Epoch, KvSnapshot, RecordVersion, Result, SessionId, Timestamp, WillRecord};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     /// The connection of `epoch` was taken over and its session goes on: its will is cancelled while its delay runs,
     /// and is due when there is no delay. Answers whether it is due.
     pub(super) fn take_over_will(&mut self, id: SessionId, epoch: Epoch, now: Timestamp) -> Result<bool> {
-        let Some(will) = self.record::<WillRecord>(&key::will(id, epoch))? else { return Ok(false) };
+        let Found::Whole(will) = self.look::<WillRecord>(&key::will(id, epoch))? else { return Ok(false) };
         match will.due_at {
             Some(at) if at <= now => Ok(true),
             None if will.will.delay_secs == 0 => {
@@ -27,7 +29,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn end_wills(&mut self, id: SessionId, now: Timestamp) -> Result<bool> {
         let keys = self.keys(&key::of_session(key::kind::WILL, id), usize::MAX)?;
         for key in &keys {
-            let Some(will) = self.record::<WillRecord>(key)? else { continue };
+            let Found::Whole(will) = self.look::<WillRecord>(key)? else { continue };
             if will.due_at.is_none_or(|at| at > now) {
                 self.move_will(will, now);
             }
@@ -43,7 +45,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         since: Timestamp,
         session_ends: Option<Timestamp>,
     ) -> Result<()> {
-        let Some(will) = self.record::<WillRecord>(&key::will(id, epoch))? else { return Ok(()) };
+        let Found::Whole(will) = self.look::<WillRecord>(&key::will(id, epoch))? else { return Ok(()) };
         let after_delay = since.plus_secs(will.will.delay_secs);
         self.move_will(will, session_ends.map_or(after_delay, |end| end.min(after_delay)));
         Ok(())
@@ -52,9 +54,12 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// Removes a will. Answers whether it was there.
     pub(super) fn remove_will(&mut self, id: SessionId, epoch: Epoch) -> Result<bool> {
         let key = key::will(id, epoch);
-        let Some(will) = self.record::<WillRecord>(&key)? else { return Ok(false) };
-        if let Some(at) = will.due_at {
-            self.remove(key::due(at, &DueKey::Will(id, epoch)));
+        match self.look::<WillRecord>(&key)? {
+            Found::Absent => return Ok(false),
+            Found::Whole(WillRecord { due_at: Some(at), .. }) => {
+                self.remove(key::due(at, &DueKey::Will(id, epoch)));
+            }
+            Found::Whole(_) | Found::Damaged(_) => {}
         }
         self.remove(key);
         Ok(true)
