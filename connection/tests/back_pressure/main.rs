@@ -6,11 +6,18 @@
 mod message;
 mod relay;
 
+use std::time::Duration;
+
 use relay::{Load, run};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 /// 6.6 GB.
-const FULL: Load = Load { messages: 100_000, message_bytes: 64 * 1024, queue_bytes: 1024 * 1024 };
+const FULL: Load = Load {
+    messages: 100_000,
+    message_bytes: 64 * 1024,
+    queue_bytes: 1024 * 1024,
+    lost_after: Duration::from_secs(300),
+};
 
 async fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,12 +46,16 @@ async fn everything_arrives_over_a_split_duplex() {
     run(FULL, reader, writer, peer).await;
 }
 
-/// 30 messages of 64 KiB, 2 MB: each byte is a write, a wake-up and a read.
+/// 30 messages of 64 KiB, 2 MB: each byte is a write, a wake-up and a read. All 100,000 are half an hour of a quiet core
+/// in release mode: `OPIFEX_ONE_BYTE_MESSAGES=100000 cargo test --release -p opifex-connection --test back_pressure
+/// one_byte`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn everything_arrives_over_a_duplex_of_one_byte() {
+    let messages = std::env::var("OPIFEX_ONE_BYTE_MESSAGES").map_or(30, |count| count.parse().unwrap());
     let (ours, peer) = tokio::io::duplex(1);
     let (reader, writer) = tokio::io::split(ours);
-    run(Load { messages: 30, queue_bytes: 64 * 1024, ..FULL }, reader, writer, peer).await;
+    let lost_after = FULL.lost_after + Duration::from_millis(200) * messages;
+    run(Load { messages, queue_bytes: 64 * 1024, lost_after, ..FULL }, reader, writer, peer).await;
 }
 
 /// The writer takes everything at once and is `Pending` in `poll_flush`, as TLS and WebSocket may be.

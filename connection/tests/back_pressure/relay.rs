@@ -13,15 +13,14 @@ use tokio::sync::Notify;
 
 use crate::message::{self, Checker};
 
-/// Longer than any of these takes on a busy machine. A lost wake-up ends here.
-const LOST_AFTER: Duration = Duration::from_secs(300);
-
 /// How many messages, how long each, and how much the senders let wait.
 #[derive(Copy, Clone)]
 pub(crate) struct Load {
     pub(crate) messages: u32,
     pub(crate) message_bytes: usize,
     pub(crate) queue_bytes: usize,
+    /// Longer than it takes on a busy machine. A lost wake-up ends here.
+    pub(crate) lost_after: Duration,
 }
 
 /// The broker's end of the connection, shared between the owner and the senders.
@@ -52,7 +51,7 @@ pub(crate) async fn run(
     let senders = [0, 1].map(|sender| tokio::spawn(send(shared.clone(), sender)));
     let peer = tokio::spawn(receive(peer, load));
 
-    tokio::time::timeout(LOST_AFTER, async {
+    tokio::time::timeout(load.lost_after, async {
         for sender in senders {
             sender.await.unwrap();
         }
