@@ -108,6 +108,7 @@ impl<P: Persistence> Builder<P> {
             router: Router::new(),
             registry: Registry::default(),
             counters: Counters::default(),
+            retaining: Arc::default(),
             clock: Clock::start(),
             damage: DamageReport::default(),
             due: Notify::new(),
@@ -237,11 +238,16 @@ impl<P: Persistence> Broker<P> {
         }
         self.shared.due.notify_one();
         let background = std::mem::take(&mut *self.background.lock());
-        for task in background {
-            let _ = task.await;
-        }
-        if let Err(error) = self.shared.store.close().await {
-            tracing::warn!(%error, "the store did not close cleanly");
+        let closed = async {
+            for task in background {
+                let _ = task.await;
+            }
+            self.shared.store.close().await
+        };
+        match timeout(self.shared.limits.shutdown_timeout, closed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the store did not close cleanly"),
+            Err(_) => tracing::warn!("stopped waiting for the store to close"),
         }
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use opifex_packet::{QoS, TopicFilter};
 use opifex_storage::{
-    Author, Batch, Due, DueItem, ErrorKind, Op, PageLimit, Persistence, QueuedState, Receipt, Result, Seq,
-    SessionId,
+    Author, Batch, Due, DueItem, ErrorKind, Op, PageLimit, Persistence, QueuedState, Result, Seq, SessionId,
 };
 
 use crate::connection::end_session;
+use crate::ordered::{Ordered, all_durable};
 use crate::router::Publisher;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::{DropCause, Tally};
-use crate::submission::{Group, deliver, submit};
+use crate::submission::{Group, deliver, submit, write};
 use crate::will;
 
 /// How often the store is asked.
@@ -49,8 +49,9 @@ async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
     shared.damage.note(&page.damaged);
     let mut progress = false;
     let mut failed = None;
+    let mut under_way = Vec::new();
     for due in page.items {
-        match handle(shared, due).await {
+        match handle(shared, due, &mut under_way).await {
             Ok(()) => progress = true,
             // Somebody was faster: a client came back, a message was settled.
             Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) => {}
@@ -58,13 +59,20 @@ async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
             Err(error) => failed = Some(error),
         }
     }
-    failed.map_or(Ok(progress), Err)
+    // What is claimed comes again until that is durable.
+    let durable = all_durable(under_way).await;
+    failed.map_or(durable, Err)?;
+    Ok(progress)
 }
 
-async fn handle<P: Persistence>(shared: &Arc<Shared<P>>, due: Due) -> Result<()> {
+async fn handle<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    due: Due,
+    under_way: &mut Vec<Ordered>,
+) -> Result<()> {
     match due.item.clone() {
         DueItem::SessionExpired(id) => {
-            claim(shared, due, Vec::new()).await?;
+            claim(shared, due, Vec::new(), under_way).await?;
             if let Some(session) = find_session(shared, id) {
                 tracing::debug!(client_id = &*session.client_id, "session expired");
                 end_session(shared, &session);
@@ -76,21 +84,21 @@ async fn handle<P: Persistence>(shared: &Arc<Shared<P>>, due: Due) -> Result<()>
             let mut tally = Tally::default();
             let group = shared.route(message, retain, Publisher::default(), &mut tally);
             shared.counters.add(&tally);
-            claim(shared, due, vec![group]).await?;
+            claim(shared, due, vec![group], under_way).await?;
         }
         DueItem::SessionEnded(id) => {
-            hand_on(shared, &due, id).await?;
+            hand_on(shared, &due, id, under_way).await?;
             let purge = Group::of_ops(vec![Op::Purge { limit: PURGE_RECORDS }]);
-            claim(shared, due, vec![purge]).await?;
+            claim(shared, due, vec![purge], under_way).await?;
         }
         DueItem::QueuedExpired(..) => {
-            claim(shared, due, Vec::new()).await?;
+            claim(shared, due, Vec::new(), under_way).await?;
             let mut tally = Tally::default();
             tally.drop(DropCause::Expired);
             shared.counters.add(&tally);
         }
         DueItem::RetainedExpired(_) => {
-            claim(shared, due, Vec::new()).await?;
+            claim(shared, due, Vec::new(), under_way).await?;
         }
     }
     Ok(())
@@ -98,15 +106,21 @@ async fn handle<P: Persistence>(shared: &Arc<Shared<P>>, due: Due) -> Result<()>
 
 /// Writes one batch under the claim and delivers what it routes. Members of shared subscriptions that have gone
 /// meanwhile are replaced in a batch of the broker's own.
-async fn claim<P: Persistence>(shared: &Arc<Shared<P>>, due: Due, groups: Vec<Group>) -> Result<Receipt> {
+async fn claim<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    due: Due,
+    groups: Vec<Group>,
+    under_way: &mut Vec<Ordered>,
+) -> Result<()> {
     let mut batch = Batch::new(Author::Claim(due), shared.durability, shared.now());
     batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
-    let receipt = shared.store.submit(batch).await?;
-    let again = deliver(shared, groups, receipt.outcomes());
+    let batch = write(shared, batch, &groups).await?;
+    let again = deliver(shared, groups, batch.outcomes());
+    under_way.push(batch);
     if !again.is_empty() {
-        submit(shared.clone(), Author::Broker, again).await;
+        under_way.extend(submit(shared.clone(), Author::Broker, again).await.ordered);
     }
-    Ok(receipt)
+    Ok(())
 }
 
 fn find_session<P: Persistence>(shared: &Shared<P>, id: SessionId) -> Option<Arc<Session>> {
@@ -115,7 +129,12 @@ fn find_session<P: Persistence>(shared: &Shared<P>, id: SessionId) -> Option<Arc
 
 /// Entries of shared subscriptions that an ended session leaves go to another member: QoS 1 always, QoS 2 only if no
 /// packet id was ever assigned. Each moves in one batch with its removal.
-async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, due: &Due, id: SessionId) -> Result<()> {
+async fn hand_on<P: Persistence>(
+    shared: &Arc<Shared<P>>,
+    due: &Due,
+    id: SessionId,
+    under_way: &mut Vec<Ordered>,
+) -> Result<()> {
     let mut after = Seq::ZERO;
     loop {
         let page = shared.store.queue(id, after, PageLimit::items(PAGE_ITEMS)).await?;
@@ -134,7 +153,7 @@ async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, due: &Due, id: Session
             shared.counters.add(&tally);
             if let Some(mut group) = group {
                 group.ops.push(Op::Settle(entry.seq));
-                claim(shared, due.clone(), vec![group]).await?;
+                claim(shared, due.clone(), vec![group], under_way).await?;
             }
         }
         if !page.more {

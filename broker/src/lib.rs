@@ -16,7 +16,9 @@ mod stats;
 mod connection;
 mod damage;
 mod due;
+mod ordered;
 mod recovery;
+mod retaining;
 mod submission;
 mod will;
 

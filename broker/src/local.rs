@@ -121,13 +121,7 @@ impl Publication {
         // Spawned, so that it runs to its end when this future is dropped.
         let submitted = tokio::spawn(submit(shared.clone(), shared.author(), vec![group]));
         let done = submitted.await.map_err(|_| PublishError::Stopped)?;
-        if let Some(error) = done.error {
-            return Err(error.into());
-        }
-        for receipt in done.receipts {
-            receipt.durable().await?;
-        }
-        Ok(())
+        Ok(done.durable().await?)
     }
 }
 

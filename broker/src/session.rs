@@ -25,6 +25,8 @@ pub(crate) struct Session {
     level: AtomicU8,
     /// Set when the session ended: whoever still holds it drops what is meant for it.
     ended: AtomicBool,
+    /// The store has lost something that memory has: the session is read anew when it is opened again.
+    distrusted: AtomicBool,
     /// The tick (seconds since the broker's start) of the last sign of life.
     pub(crate) last_seen_secs: AtomicU32,
     /// Since which tick its connection waits for the store; 0: it does not.
@@ -53,6 +55,7 @@ impl Session {
             subscriptions: Mutex::default(),
             level: AtomicU8::new(0),
             ended: AtomicBool::new(false),
+            distrusted: AtomicBool::new(false),
             last_seen_secs: AtomicU32::new(0),
             store_wait_since_secs: AtomicU32::new(0),
             silence_limit_secs: AtomicU32::new(0),
@@ -83,6 +86,24 @@ impl Session {
 
     pub(crate) fn set_ended(&self) {
         self.ended.store(true, Relaxed);
+    }
+
+    /// What memory has of a durable session may be ahead of the store: its connection ends, and whoever opens it next
+    /// has it read anew.
+    pub(crate) fn distrust(&self) {
+        if self.stored.is_some() {
+            self.distrusted.store(true, Relaxed);
+            self.command(Command::StoreFailed);
+        }
+    }
+
+    pub(crate) fn is_distrusted(&self) -> bool {
+        self.distrusted.load(Relaxed)
+    }
+
+    /// It is about to be read anew; answers whether it has to be.
+    pub(crate) fn take_distrust(&self) -> bool {
+        self.distrusted.swap(false, Relaxed)
     }
 
     /// Whether its connection was silent, or waits for the store, for too long at this tick.

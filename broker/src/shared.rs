@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::outbox::{Command, Step};
 use crate::pending::Pending;
 use crate::registry::Registry;
+use crate::retaining::Retaining;
 use crate::router::{Match, Matches, Publisher, Router, choose, find_matches};
 use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
@@ -38,6 +39,8 @@ pub(crate) struct Shared<P> {
     pub(crate) router: Router,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
+    /// Changes of retained messages that reads may not show yet.
+    pub(crate) retaining: Arc<Retaining>,
     pub(crate) clock: Clock,
     pub(crate) damage: DamageReport,
     /// Something may have become due before the next look.

@@ -8,6 +8,7 @@ use opifex_storage::{
     Author, Batch, Certainty, ErrorKind, Message, Op, Outcome, Persistence, Receipt, StoreError,
 };
 
+use crate::ordered::{Ordered, all_durable};
 use crate::outbox::Step;
 use crate::router::Match;
 use crate::session::Session;
@@ -42,11 +43,19 @@ pub(crate) struct Routed {
 #[derive(Default)]
 pub(crate) struct Submitted {
     /// Its batches, in order; all of them must be durable before anything is acknowledged.
-    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) ordered: Vec<Ordered>,
     /// Acknowledgements that carry a refusal now.
     pub(crate) refused: Vec<(u64, ReasonCode)>,
     /// The store failed: the connection cannot go on.
     pub(crate) error: Option<StoreError>,
+}
+
+impl Submitted {
+    /// Waits until all of it is durable; answers the first failure.
+    pub(crate) async fn durable(self) -> Result<(), StoreError> {
+        let durable = all_durable(self.ordered).await;
+        self.error.map_or(durable, Err)
+    }
 }
 
 /// The look at the routing table that gave a message its matches.
@@ -110,13 +119,13 @@ async fn submit_batch<P: Persistence>(
     done: &mut Submitted,
 ) {
     match try_batch(shared, author, &groups).await {
-        Ok(receipt) => ordered(shared, groups, receipt, done).await,
+        Ok(batch) => ordered(shared, groups, batch, done).await,
         // One message that does not fit does not refuse its neighbours.
         Err(error) if refuses_growth(&error) && groups.len() > 1 => {
             for group in groups {
                 let group = vec![group];
                 match try_batch(shared, author, &group).await {
-                    Ok(receipt) => ordered(shared, group, receipt, done).await,
+                    Ok(batch) => ordered(shared, group, batch, done).await,
                     Err(error) => failed(shared, group, error, done),
                 }
                 if done.error.is_some() {
@@ -132,33 +141,66 @@ async fn try_batch<P: Persistence>(
     shared: &Arc<Shared<P>>,
     author: &Author,
     groups: &[Group],
-) -> Result<Receipt, StoreError> {
+) -> Result<Ordered, StoreError> {
     let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
     batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
     if batch.ops.is_empty() {
         let commit = opifex_storage::Commit { durability: shared.durability };
-        return Ok(Receipt::committed(Vec::new(), commit));
+        return Ok(Ordered::new(Receipt::committed(Vec::new(), commit), Vec::new(), None));
     }
-    shared.store.submit(batch).await
+    write(shared, batch, groups).await
+}
+
+/// Writes a batch that the groups have made.
+pub(crate) async fn write<P: Persistence>(
+    shared: &Shared<P>,
+    batch: Batch,
+    groups: &[Group],
+) -> Result<Ordered, StoreError> {
+    let retains = batch.ops.iter().any(|op| matches!(op, Op::Retain(_) | Op::Unretain(_)));
+    let targets = targets(groups);
+    match shared.store.submit(batch).await {
+        Ok(receipt) => Ok(Ordered::new(receipt, targets, retains.then(|| shared.retaining.begin()))),
+        Err(error) => {
+            // It may stand in their queues all the same.
+            if error.certainty() == Certainty::Unknown {
+                targets.iter().for_each(|session| session.distrust());
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The durable sessions whose queues get messages of these groups.
+fn targets(groups: &[Group]) -> Vec<Arc<Session>> {
+    let mut sessions: Vec<&Arc<Session>> = groups
+        .iter()
+        .filter_map(|group| group.routed.as_ref())
+        .flat_map(|routed| routed.matches.iter().filter(|found| found.is_stored(routed.message.qos)))
+        .map(|found| &found.session)
+        .collect();
+    sessions.sort_unstable_by_key(|session| Arc::as_ptr(session));
+    sessions.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    sessions.into_iter().cloned().collect()
 }
 
 /// Delivers what was ordered.
 async fn ordered<P: Persistence>(
     shared: &Arc<Shared<P>>,
     groups: Vec<Group>,
-    receipt: Receipt,
+    batch: Ordered,
     done: &mut Submitted,
 ) {
-    let again = deliver(shared, groups, receipt.outcomes());
-    done.receipts.push(receipt);
+    let again = deliver(shared, groups, batch.outcomes());
+    done.ordered.push(batch);
     // The chosen member of a shared subscription ended meanwhile: choose again, and let the acknowledgement wait for
     // that, too. Each round needs another session to end just now, so this comes to rest.
     let mut again = again;
     while !again.is_empty() {
         match try_batch(shared, &Author::Broker, &again).await {
-            Ok(receipt) => {
-                let next = deliver(shared, std::mem::take(&mut again), receipt.outcomes());
-                done.receipts.push(receipt);
+            Ok(batch) => {
+                let next = deliver(shared, std::mem::take(&mut again), batch.outcomes());
+                done.ordered.push(batch);
                 again = next;
             }
             Err(error) => return failed(shared, again, error, done),

@@ -8,12 +8,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use opifex_packet::{Disconnect, Packet, ReasonCode, Role, Version};
 use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::{End, State};
+use crate::ordered::{Ordered, all_durable};
 use crate::outbox::{Command, Link};
 use crate::pending::Pending;
 use crate::router::Publisher;
@@ -94,6 +96,7 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
         state.settle_acks().await;
     }
     let (submitting, groups) = state.work.take_rest();
+    let mut ordered = state.work.take_ordered();
     let (rest, (mut link, orphans)) = {
         let mut outbox = session.outbox.lock();
         session.set_version(None);
@@ -107,15 +110,22 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     }
     // From submit to the last flush a batch runs to its end.
     if let Some(submitting) = submitting {
-        submitting.await;
+        let done = submitting.await;
+        ordered.extend(done.ordered);
+        if done.error.is_some() {
+            session.distrust();
+        }
     }
-    state.last_ops(&end, groups, rest.map(|work| work.ops).unwrap_or_default()).await;
+    ordered.extend(state.last_ops(&end, groups, rest.map(|work| work.ops).unwrap_or_default()).await);
+    if state.author.is_some() {
+        settle(&session, std::mem::take(&mut ordered)).await;
+    }
     if let Some(link) = link {
         say_goodbye(link, state.options.version, &end).await;
     }
     if state.author.is_none() {
         end_session(&shared, &session);
-        hand_on(&shared, orphans).await;
+        ordered.extend(hand_on(&shared, orphans).await);
         if let Some(will) = state.will.take()
             && !matches!(end, End::Disconnect { with_will: false })
         {
@@ -124,7 +134,7 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
             let mut tally = Tally::default();
             let group = shared.route(message, retain, publisher, &mut tally);
             shared.counters.add(&tally);
-            submit(shared.clone(), shared.author(), vec![group]).await;
+            ordered.extend(submit(shared.clone(), shared.author(), vec![group]).await.ordered);
         }
     } else if state.expiry == SessionExpiry::WITH_CONNECTION
         && !matches!(end, End::Command(Command::TakenOver))
@@ -136,6 +146,17 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     }
     if let Some(seat) = state.seat.take() {
         shared.registry.leave(seat, &session.client_id);
+    }
+    // Who comes next for a session that owns no record does not wait for it.
+    settle(&session, ordered).await;
+}
+
+/// Sees what was ordered to its durability.
+async fn settle(session: &Session, ordered: Vec<Ordered>) {
+    if let Err(error) = all_durable(ordered).await {
+        session.distrust();
+        let client_id = &*session.client_id;
+        tracing::warn!(client_id, %error, "what a connection did last is not on record");
     }
 }
 
@@ -156,13 +177,13 @@ impl<P: Persistence> State<P> {
     }
 
     /// The last batch of a durable session's connection: what was not written yet, and how the session goes on.
-    async fn last_ops(&mut self, end: &End, groups: Vec<Group>, rest: Vec<Op>) {
+    async fn last_ops(&mut self, end: &End, groups: Vec<Group>, rest: Vec<Op>) -> Vec<Ordered> {
         let mut groups = groups;
         let Some((id, _)) = self.author else {
-            if !groups.is_empty() {
-                submit(self.shared.clone(), self.author(), groups).await;
-            }
-            return;
+            return match groups.is_empty() {
+                true => Vec::new(),
+                false => submit(self.shared.clone(), self.author(), groups).await.ordered,
+            };
         };
         let mut ops = rest;
         // Who takes the session over decides what becomes of it and of its will.
@@ -179,16 +200,14 @@ impl<P: Persistence> State<P> {
         }
         groups.push(Group::of_ops(ops));
         let done = submit(self.shared.clone(), self.author(), groups).await;
-        for receipt in done.receipts {
-            if let Err(error) = receipt.durable().await {
-                tracing::warn!(client_id = &*self.session.client_id, %error, "a connection's end is not on record");
+        if let Some(error) = done.error {
+            self.session.distrust();
+            if error.kind() != ErrorKind::Fenced {
+                let client_id = &*self.session.client_id;
+                tracing::warn!(client_id, %error, "a connection's end is not on record");
             }
         }
-        if let Some(error) = done.error
-            && error.kind() != ErrorKind::Fenced
-        {
-            tracing::warn!(client_id = &*self.session.client_id, %error, "a connection's end is not on record");
-        }
+        done.ordered
     }
 }
 
@@ -196,16 +215,25 @@ impl<P: Persistence> State<P> {
 pub(crate) fn end_session<P: Persistence>(shared: &Shared<P>, session: &Arc<Session>) {
     session.set_ended();
     let filters = std::mem::take(&mut *session.subscriptions.lock());
-    for filter in &filters {
+    remove_subscriptions(shared, session, &filters);
+    shared.registry.remove(session);
+}
+
+/// Takes a session's filters out of routing.
+pub(crate) fn remove_subscriptions<P: Persistence>(
+    shared: &Shared<P>,
+    session: &Arc<Session>,
+    filters: &HashSet<Box<str>>,
+) {
+    for filter in filters {
         if let Ok(filter) = opifex_packet::TopicFilter::without_share_rules(filter) {
             shared.router.unsubscribe(session, &filter);
         }
     }
-    shared.registry.remove(session);
 }
 
 /// Messages of shared subscriptions go to another member.
-async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Pending>) {
+async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Pending>) -> Vec<Ordered> {
     let mut tally = Tally::default();
     let groups: Vec<Group> = orphans
         .iter()
@@ -214,8 +242,9 @@ async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Pending>)
         })
         .collect();
     shared.counters.add(&tally);
-    if !groups.is_empty() {
-        submit(shared.clone(), shared.author(), groups).await;
+    match groups.is_empty() {
+        true => Vec::new(),
+        false => submit(shared.clone(), shared.author(), groups).await.ordered,
     }
 }
 

@@ -2,7 +2,7 @@
 //! QoS > 0, into the outbox for the rest. Replay may double a concurrent message; it never omits one and never brings
 //! an older value after a newer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,21 +10,25 @@ use std::task::Poll;
 use opifex_packet::{QoS, TopicFilter, filter_matches};
 use opifex_storage::{
     Author, Batch, Cursor, ErrorKind, Expectation, Guard, GuardedRecord, Page, PageLimit, Persistence,
-    Receipt, Result, Retained, Seq,
+    Result, Retained, Seq,
 };
 
+use crate::ordered::{Ordered, all_durable};
 use crate::outbox::Step;
 use crate::pending::Pending;
 use crate::router::{Grant, Match};
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::{DropCause, Tally};
-use crate::submission::Group;
+use crate::submission::{Group, write};
 
 /// Retained messages a page.
 const PAGE_ITEMS: usize = 256;
 /// What a packet is larger than its message by, at most: headers, properties of this delivery.
 const OVERHEAD_BYTES: usize = 64;
+
+/// Batches that wait for their durability while the next page is taken.
+const WAITING_BATCHES: usize = 8;
 
 /// Filters that are looked up together: each message is held against all of them.
 const FILTERS_AT_ONCE: usize = 64;
@@ -63,15 +67,26 @@ impl Replay {
         author: Author,
     ) -> Result<()> {
         let filters: Vec<(TopicFilter<'static>, Grant)> = self.filters.into_iter().collect();
-        let mut last: Option<Receipt> = None;
+        let mut under_way = UnderWay::default();
         for filters in filters.chunks(FILTERS_AT_ONCE) {
-            last = Together { filters }.run(&shared, &session, &author).await?.or(last);
+            Together { filters }.run(&shared, &session, &author, &mut under_way).await?;
         }
         session.outbox.lock().end_replay();
-        if let Some(receipt) = last {
-            receipt.durable().await?;
+        all_durable(under_way.0).await
+    }
+}
+
+/// Batches of a replay that are ordered and not durable yet.
+#[derive(Default)]
+struct UnderWay(VecDeque<Ordered>);
+
+impl UnderWay {
+    async fn add(&mut self, batch: Ordered) -> Result<()> {
+        self.0.push_back(batch);
+        match self.0.len() > WAITING_BATCHES {
+            true => self.0.pop_front().expect("one was just added").durable().await,
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -87,49 +102,49 @@ impl Together<'_> {
         shared: &Arc<Shared<P>>,
         session: &Arc<Session>,
         author: &Author,
-    ) -> Result<Option<Receipt>> {
+        under_way: &mut UnderWay,
+    ) -> Result<()> {
         let filters: Vec<TopicFilter<'_>> = self.filters.iter().map(|(filter, _)| filter.borrow()).collect();
         let mut cursor: Option<Cursor> = None;
-        let mut last: Option<Receipt> = None;
         loop {
             session.outbox.lock().read_replay_page();
+            shared.retaining.visible().await;
             let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
             shared.damage.note(&page.damaged);
-            let Some(receipt) = self.take_page(&page, shared, session, author).await? else {
+            if !self.take_page(&page, shared, session, author, under_way).await? {
                 // Something changed meanwhile: the page is read again.
                 continue;
-            };
-            last = receipt.or(last);
+            }
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(last);
+                return Ok(());
             }
             // A store in memory never waits: others get their turn.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Takes one page. `None`: it has to be read again.
+    /// Takes one page. `false`: it has to be read again.
     async fn take_page<P: Persistence>(
         &self,
         page: &Page<Retained>,
         shared: &Arc<Shared<P>>,
         session: &Arc<Session>,
         author: &Author,
-    ) -> Result<Option<Option<Receipt>>> {
+        under_way: &mut UnderWay,
+    ) -> Result<bool> {
         let mut tally = Tally::default();
         let items = page.items.iter().filter_map(|retained| self.item(retained, shared, session, &mut tally));
         let (stored, live): (Vec<Item>, Vec<Item>) =
             items.partition(|item| item.found.is_stored(item.retained.message.qos));
         let topics = live.iter().map(|item| item.retained.message.topic.as_str());
         if !session.outbox.lock().send_replay_page(topics) && !live.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
-        let receipt = match store_items(stored, shared, session, author, &mut tally).await {
-            Ok(receipt) => receipt,
-            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        match store_items(stored, shared, session, author, under_way, &mut tally).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
+            stored => stored?,
+        }
         for Item { retained, found } in live {
             room(shared, session, retained.message.size_bytes() + OVERHEAD_BYTES).await;
             let mut outbox = session.outbox.lock();
@@ -155,7 +170,7 @@ impl Together<'_> {
             }
         }
         shared.counters.add(&tally);
-        Ok(Some(receipt))
+        Ok(true)
     }
 
     /// A retained message as this session gets it.
@@ -191,9 +206,9 @@ async fn store_items<P: Persistence>(
     shared: &Arc<Shared<P>>,
     session: &Arc<Session>,
     author: &Author,
+    under_way: &mut UnderWay,
     tally: &mut Tally,
-) -> Result<Option<Receipt>> {
-    let mut last = None;
+) -> Result<()> {
     let max_ops = shared.store.capabilities().max_batch_ops / 2;
     let mut items = items;
     while !items.is_empty() {
@@ -215,11 +230,11 @@ async fn store_items<P: Persistence>(
             })
             .collect();
         batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
-        let receipt = shared.store.submit(batch).await?;
+        let batch = write(shared, batch, &groups).await?;
         let mut step = Step { limits: &shared.limits, now: shared.now(), tally };
         // The task that replays to itself flushes itself.
         let mut touched = Vec::new();
-        for (group, outcome) in groups.into_iter().zip(receipt.outcomes()) {
+        for (group, outcome) in groups.into_iter().zip(batch.outcomes()) {
             if let Some(routed) = group.routed {
                 shared.deliver(routed, std::slice::from_ref(outcome), &mut touched, &mut step);
             }
@@ -227,10 +242,10 @@ async fn store_items<P: Persistence>(
         if let Some(link) = &mut session.outbox.lock().link {
             link.touched = false;
         }
-        last = Some(receipt);
+        under_way.add(batch).await?;
         items = rest;
     }
-    Ok(last)
+    Ok(())
 }
 
 /// Entries of a replay carry RETAIN, without being a new retained message.

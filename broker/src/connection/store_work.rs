@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 
 use opifex_packet::ReasonCode;
 use opifex_storage::{
-    Author, ErrorKind, Op, PageLimit, Persistence, QueuePage, QueuedState, Receipt, Result, Seq, StoreError,
+    Author, ErrorKind, Op, PageLimit, Persistence, QueuePage, QueuedState, Result, Seq, StoreError,
 };
 
 use super::replay::Replay;
-use super::{BoxFuture, End, State, violation};
+use super::{BoxFuture, End, State};
 use crate::access::{Action, Verdict};
+use crate::ordered::Ordered;
 use crate::outbox::{Outbox, OwnerWork, Step};
 use crate::stats::{DropCause, Tally};
 use crate::submission::{Group, Submitted, submit};
@@ -36,6 +37,8 @@ pub(super) struct StoreWork {
     /// Submissions so far; what is collected now gets the next ticket.
     submitted: u64,
     waiting: VecDeque<Waiting>,
+    /// Batches of a submission that failed later on.
+    unsettled: Vec<Ordered>,
     /// Everything up to this ticket is durable.
     pub(super) durable: u64,
     want_page: Option<Seq>,
@@ -57,7 +60,7 @@ pub(super) struct StoreWork {
 /// An ordered submission.
 struct Waiting {
     ticket: u64,
-    receipts: VecDeque<Receipt>,
+    batches: VecDeque<Ordered>,
     owner: Option<OwnerWork>,
 }
 
@@ -139,6 +142,13 @@ impl StoreWork {
         }
         (self.submitting.take(), groups)
     }
+
+    /// What was ordered and is not durable yet.
+    pub(super) fn take_ordered(&mut self) -> Vec<Ordered> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let waiting = waiting.into_iter().flat_map(|waiting| waiting.batches);
+        waiting.chain(std::mem::take(&mut self.unsettled)).collect()
+    }
 }
 
 impl<P: Persistence> State<P> {
@@ -187,14 +197,16 @@ impl<P: Persistence> State<P> {
         self.note_store_wait(false);
         self.work.submitting = None;
         if let Some(error) = done.error {
-            return Err(store_end(&error));
+            self.work.unsettled.extend(done.ordered);
+            return Err(self.store_failed(&error));
         }
         if self.refuse(done.refused) {
+            self.work.unsettled.extend(done.ordered);
             return Err(End::Store(ReasonCode::QuotaExceeded));
         }
         let waiting = Waiting {
             ticket: self.work.submitted,
-            receipts: done.receipts.into(),
+            batches: done.ordered.into(),
             owner: self.work.owner.take(),
         };
         self.work.waiting.push_back(waiting);
@@ -204,14 +216,14 @@ impl<P: Persistence> State<P> {
     fn poll_receipts(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = false;
         while let Some(waiting) = self.work.waiting.front_mut() {
-            while let Some(receipt) = waiting.receipts.front_mut() {
-                match receipt.poll_durable(cx) {
+            while let Some(batch) = waiting.batches.front_mut() {
+                match batch.poll_durable(cx) {
                     Poll::Pending => {
                         self.note_store_wait(true);
                         return Ok(progress);
                     }
-                    Poll::Ready(Err(error)) => return Err(store_end(&error)),
-                    Poll::Ready(Ok(_)) => waiting.receipts.pop_front(),
+                    Poll::Ready(Err(error)) => return Err(self.store_failed(&error)),
+                    Poll::Ready(Ok(())) => waiting.batches.pop_front(),
                 };
             }
             self.work.durable = waiting.ticket;
@@ -253,7 +265,7 @@ impl<P: Persistence> State<P> {
         let Some(page) = &mut self.work.page else { return Ok(false) };
         let Poll::Ready(page) = page.as_mut().poll(cx) else { return Ok(false) };
         self.work.page = None;
-        let mut page = page.map_err(|error| store_end(&error))?;
+        let mut page = page.map_err(|error| self.store_failed(&error))?;
         self.shared.damage.note(&page.damaged);
         let mut tally = Tally::default();
         self.withhold_queued(&mut page, &mut tally);
@@ -319,7 +331,7 @@ impl<P: Persistence> State<P> {
         self.work.job = None;
         self.work.jobs_done += 1;
         match done {
-            JobDone::Replayed(result) => result.map_err(|error| store_end(&error))?,
+            JobDone::Replayed(result) => result.map_err(|error| self.store_failed(&error))?,
             JobDone::Authenticated(verdict) => self.reauthenticated(verdict)?,
         }
         self.durable(None);
@@ -335,6 +347,19 @@ impl<P: Persistence> State<P> {
         outbox.outlet_bytes() < before
     }
 
+    /// How the connection ends for a failure of the store. What its session has in memory may be ahead of the store.
+    pub(super) fn store_failed(&self, error: &StoreError) -> End {
+        let client_id = &*self.session.client_id;
+        tracing::warn!(client_id, %error, kind = ?error.kind(), "the store failed a connection");
+        self.session.distrust();
+        End::Store(match error.kind() {
+            ErrorKind::Fenced => ReasonCode::SessionTakenOver,
+            ErrorKind::Full | ErrorKind::TooLarge => ReasonCode::QuotaExceeded,
+            ErrorKind::Closed | ErrorKind::Retry => ReasonCode::ServerUnavailable,
+            _ => ReasonCode::ImplementationSpecificError,
+        })
+    }
+
     /// Since when this connection waits for the store: the sweep closes it when that takes too long.
     fn note_store_wait(&self, waits: bool) {
         let since = &self.session.store_wait_since_secs;
@@ -343,16 +368,5 @@ impl<P: Persistence> State<P> {
         } else if since.load(Relaxed) == 0 {
             since.store(self.shared.clock.tick_secs_at(self.shared.now()).max(1), Relaxed);
         }
-    }
-}
-
-/// How a connection ends for a failure of the store.
-pub(super) fn store_end(error: &StoreError) -> End {
-    tracing::warn!(%error, kind = ?error.kind(), "the store failed a connection");
-    match error.kind() {
-        ErrorKind::Fenced => violation(ReasonCode::SessionTakenOver, "the session was taken over"),
-        ErrorKind::Full | ErrorKind::TooLarge => End::Store(ReasonCode::QuotaExceeded),
-        ErrorKind::Closed | ErrorKind::Retry => End::Store(ReasonCode::ServerUnavailable),
-        _ => End::Store(ReasonCode::ImplementationSpecificError),
     }
 }

@@ -170,6 +170,15 @@ impl Outbox {
         }
     }
 
+    /// Forgets what is in memory of a session that is not connected: the store may have lost some of it.
+    pub(crate) fn reload(&mut self, queue: DurableQueue) {
+        debug_assert!(self.link.is_none(), "its connection has ended");
+        self.durable = Some(Box::new(queue));
+        self.inflight = Inflight::default();
+        self.queue = Default::default();
+        self.queue_bytes = 0;
+    }
+
     /// Whether packet ids that an earlier process gave out are still to be set aside.
     pub(crate) fn needs_reservation(&self) -> bool {
         self.durable.as_ref().is_some_and(|durable| durable.unreserved)

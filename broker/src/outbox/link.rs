@@ -39,6 +39,8 @@ pub(crate) enum Command {
     KeepAliveTimeout,
     /// The store held it up for too long.
     StoreTimeout,
+    /// A commit failed that its session took part in.
+    StoreFailed,
 }
 
 impl Command {
@@ -47,7 +49,7 @@ impl Command {
             Command::TakenOver => ReasonCode::SessionTakenOver,
             Command::Shutdown => ReasonCode::ServerShuttingDown,
             Command::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
-            Command::StoreTimeout => ReasonCode::ServerUnavailable,
+            Command::StoreTimeout | Command::StoreFailed => ReasonCode::ServerUnavailable,
         }
     }
 }

@@ -9,7 +9,7 @@ use opifex_packet::{
 };
 use opifex_storage::{
     Author, Batch, Epoch, ErrorKind, NewWill, Op, OpenSession, OpenedSession, PageLimit, Persistence, Seq,
-    SessionExpiry, SessionId, StoreError,
+    SessionExpiry, SessionId, StoreError, SubscriptionRecord,
 };
 
 use super::wire::{Refusal, Wire};
@@ -17,7 +17,7 @@ use super::{Accepted, Trust};
 use crate::access::Peer;
 use crate::connection::aliases::IncomingAliases;
 use crate::connection::authenticate::auth_properties;
-use crate::connection::finish::{Attended, Counted, end_session};
+use crate::connection::finish::{Attended, Counted, end_session, remove_subscriptions};
 use crate::connection::store_work::StoreWork;
 use crate::connection::{Connection, State};
 use crate::outbox::{Command, DurableQueue, Link, OutgoingAliases};
@@ -132,14 +132,28 @@ async fn open_durable<P: Persistence>(
         durability: shared.durability,
         now: shared.now(),
     };
-    let opened: OpenedSession = shared.store.open_session(open).await?;
+    // Before the open: what fails from here on is not in what it reads.
+    let distrusted = known.as_ref().is_some_and(|session| session.take_distrust());
+    let opened: OpenedSession = match shared.store.open_session(open).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            known.filter(|_| distrusted).inspect(|session| session.distrust());
+            return Err(error);
+        }
+    };
     shared.damage.note(&opened.damaged);
     if opened.will_due || opened.ended.is_some() {
         shared.due.notify_one();
     }
     let id = opened.session.id;
     let session = match known {
-        Some(session) if session.stored == Some(id) => session,
+        Some(session) if session.stored == Some(id) => {
+            if distrusted {
+                session.outbox.lock().reload(DurableQueue::recovered(opened.session.next_seq));
+                reload_subscriptions(shared, &session, &opened.subscriptions);
+            }
+            session
+        }
         other => {
             if let Some(former) = other {
                 end_session(shared, &former);
@@ -151,12 +165,7 @@ async fn open_durable<P: Persistence>(
             };
             let session = Session::durable(client_id.into(), id, queue);
             shared.registry.install(client_id, session.clone());
-            for subscription in &opened.subscriptions {
-                let grant =
-                    Grant { options: subscription.options, identifier: subscription.identifier.unwrap_or(0) };
-                shared.router.subscribe(&session, &subscription.filter, grant);
-                session.subscriptions.lock().insert(subscription.filter.as_str().into());
-            }
+            reload_subscriptions(shared, &session, &opened.subscriptions);
             session
         }
     };
@@ -169,6 +178,22 @@ async fn open_durable<P: Persistence>(
         present: opened.present,
         inbound: opened.inbound.into_iter().collect(),
     })
+}
+
+/// Makes routing know what the store knows, and nothing else.
+fn reload_subscriptions<P: Persistence>(
+    shared: &Shared<P>,
+    session: &Arc<Session>,
+    stored: &[SubscriptionRecord],
+) {
+    let mut former = std::mem::take(&mut *session.subscriptions.lock());
+    for subscription in stored {
+        let grant = Grant { options: subscription.options, identifier: subscription.identifier.unwrap_or(0) };
+        shared.router.subscribe(session, &subscription.filter, grant);
+        former.remove(subscription.filter.as_str());
+        session.subscriptions.lock().insert(subscription.filter.as_str().into());
+    }
+    remove_subscriptions(shared, session, &former);
 }
 
 /// Before a session of an earlier process sends anything, the packet ids that it has in flight are set aside. They
@@ -318,6 +343,9 @@ impl<P: Persistence> Ready<P> {
         }
         if let (true, Some(link)) = (shared.is_stopping(), &mut outbox.link) {
             link.command(Command::Shutdown);
+        }
+        if let (true, Some(link)) = (session.is_distrusted(), &mut outbox.link) {
+            link.command(Command::StoreFailed);
         }
         drop(outbox);
         Connection { reader, inbox, state }
