@@ -3,8 +3,17 @@
 
 use opifex_packet::{Connect, Packet, QoS, Version};
 
+use crate::backend::conversations;
 use crate::gated_store::{GatedStore, Gates};
 use crate::peer::*;
+
+conversations!(
+    a_connection_that_is_dropped_publishes_its_will,
+    a_connection_that_is_dropped_while_it_says_goodbye_leaves_nothing_behind,
+    a_connection_that_is_dropped_while_it_is_opened_leaves_a_session_that_goes_on,
+    what_a_dropped_connection_has_sent_still_arrives,
+    a_takeover_goes_on_when_the_connection_that_waits_for_it_is_dropped,
+);
 
 /// With a will "gone" on "will".
 fn mortal(durable: bool) -> Connect<'static> {
@@ -14,7 +23,6 @@ fn mortal(durable: bool) -> Connect<'static> {
     hello
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_dropped_publishes_its_will() {
     let broker = broker().await;
     let mut listener = Peer::v5(&broker, "listener").await;
@@ -28,7 +36,6 @@ async fn a_connection_that_is_dropped_publishes_its_will() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_dropped_while_it_says_goodbye_leaves_nothing_behind() {
     let broker = broker().await;
     let mut listener = Peer::v5(&broker, "listener").await;
@@ -53,7 +60,6 @@ async fn a_connection_that_is_dropped_while_it_says_goodbye_leaves_nothing_behin
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_dropped_while_it_is_opened_leaves_a_session_that_goes_on() {
     let store = GatedStore::new();
     let broker = broker_over(store.clone()).await;
@@ -75,7 +81,6 @@ async fn a_connection_that_is_dropped_while_it_is_opened_leaves_a_session_that_g
     assert_eq!(broker.stats().sessions, 1, "its session expires");
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_a_dropped_connection_has_sent_still_arrives() {
     for hold in
         [Gates { hold_orders: true, ..Gates::default() }, Gates { hold_commits: true, ..Gates::default() }]
@@ -104,7 +109,6 @@ async fn what_a_dropped_connection_has_sent_still_arrives() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_takeover_goes_on_when_the_connection_that_waits_for_it_is_dropped() {
     let store = GatedStore::new();
     let broker = broker_over(store.clone()).await;

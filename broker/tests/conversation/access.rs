@@ -8,9 +8,29 @@ use opifex_broker::{
     AccessControl, Action, Broker, Credentials, DropCause, Identity, Peer as Origin, Verdict, VerdictFuture,
 };
 use opifex_packet::{Auth, Connect, Packet, Properties, Property, QoS, ReasonCode, Version};
-use opifex_storage_memory::MemoryStore;
 
+use crate::backend::conversations;
 use crate::peer::*;
+use crate::store::Store;
+
+conversations!(
+    who_is_not_admitted_hears_nothing,
+    a_refusal_is_said_in_the_words_of_the_version,
+    a_refused_client_takes_nobody_over_and_ends_no_session,
+    nothing_is_looked_at_before_authentication,
+    what_follows_an_accepted_connect_in_the_same_write_is_taken,
+    a_publish_that_is_not_allowed_is_answered_and_goes_nowhere,
+    a_will_that_is_not_allowed_refuses_the_connection,
+    a_filter_that_is_not_allowed_is_refused_and_its_neighbours_are_not,
+    what_may_not_be_received_is_withheld,
+    a_shared_message_that_its_member_may_not_receive_goes_to_one_that_may,
+    an_authentication_exchange_takes_as_many_rounds_as_it_needs,
+    an_authentication_exchange_that_fails_is_answered_by_connack,
+    an_unknown_method_is_refused,
+    a_client_authenticates_again,
+    a_failed_re_authentication_ends_the_connection,
+    auth_without_a_method_in_connect_is_a_protocol_error,
+);
 
 /// Rules that name themselves: topics that begin with "secret" and filters that begin with "closed" are refused, and
 /// "hidden/..." is delivered to nobody but "admin". The method "sum" asks for 1, 2 and 3 one after the other.
@@ -69,7 +89,7 @@ impl AccessControl for Rules {
     }
 }
 
-async fn guarded() -> (Broker<MemoryStore>, Rules) {
+async fn guarded() -> (Broker<Store>, Rules) {
     let rules = Rules { admits: true, ..Rules::default() };
     (broker_with(|builder| builder.access(rules.clone())).await, rules)
 }
@@ -110,7 +130,6 @@ async fn expect_auth(peer: &mut Peer, reason: ReasonCode, data: &[u8]) {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn who_is_not_admitted_hears_nothing() {
     let broker = broker_with(|builder| builder.access(Rules::default())).await;
     let mut peer = Peer::open(&broker, Version::V5_0);
@@ -118,7 +137,6 @@ async fn who_is_not_admitted_hears_nothing() {
     assert_eq!(broker.stats().refused, 1);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_refusal_is_said_in_the_words_of_the_version() {
     let (broker, _) = guarded().await;
     for version in [Version::V3_1, Version::V3_1_1, Version::V5_0] {
@@ -134,7 +152,6 @@ async fn a_refusal_is_said_in_the_words_of_the_version() {
     assert_eq!(broker.stats().sessions, 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_refused_client_takes_nobody_over_and_ends_no_session() {
     let (broker, _) = guarded().await;
     let (mut peer, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
@@ -143,7 +160,6 @@ async fn a_refused_client_takes_nobody_over_and_ends_no_session() {
     assert_eq!(broker.stats().sessions, 1);
 }
 
-#[tokio::test(start_paused = true)]
 async fn nothing_is_looked_at_before_authentication() {
     let (broker, rules) = guarded().await;
     let mut listener = Peer::v5(&broker, "listener").await;
@@ -172,7 +188,6 @@ async fn nothing_is_looked_at_before_authentication() {
     assert_eq!(broker.stats().received, 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_follows_an_accepted_connect_in_the_same_write_is_taken() {
     let (broker, _) = guarded().await;
     let mut peer = Peer::open(&broker, Version::V5_0);
@@ -193,7 +208,6 @@ async fn what_follows_an_accepted_connect_in_the_same_write_is_taken() {
     assert_eq!((subacks, messages), (1, 1));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_publish_that_is_not_allowed_is_answered_and_goes_nowhere() {
     let (broker, _) = guarded().await;
     let mut listener = Peer::v5(&broker, "listener").await;
@@ -225,7 +239,6 @@ async fn a_publish_that_is_not_allowed_is_answered_and_goes_nowhere() {
     late.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_that_is_not_allowed_refuses_the_connection() {
     let (broker, _) = guarded().await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -235,7 +248,6 @@ async fn a_will_that_is_not_allowed_refuses_the_connection() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_filter_that_is_not_allowed_is_refused_and_its_neighbours_are_not() {
     let (broker, _) = guarded().await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -256,7 +268,6 @@ async fn a_filter_that_is_not_allowed_is_refused_and_its_neighbours_are_not() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_may_not_be_received_is_withheld() {
     let (broker, _) = guarded().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -281,7 +292,6 @@ async fn what_may_not_be_received_is_withheld() {
     assert_eq!(broker.stats().dropped(DropCause::NotAuthorized), 2 * 4 + 2);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_shared_message_that_its_member_may_not_receive_goes_to_one_that_may() {
     let (broker, _) = guarded().await;
     let mut plain = Peer::v5(&broker, "plain").await;
@@ -296,7 +306,6 @@ async fn a_shared_message_that_its_member_may_not_receive_goes_to_one_that_may()
     plain.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_authentication_exchange_takes_as_many_rounds_as_it_needs() {
     let (broker, _) = guarded().await;
     let mut peer = Peer::open(&broker, Version::V5_0);
@@ -316,7 +325,6 @@ async fn an_authentication_exchange_takes_as_many_rounds_as_it_needs() {
     peer.settle().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_authentication_exchange_that_fails_is_answered_by_connack() {
     // [MQTT-3.14.0-1]: no DISCONNECT before a CONNACK that says yes.
     let (broker, _) = guarded().await;
@@ -336,7 +344,6 @@ async fn an_authentication_exchange_that_fails_is_answered_by_connack() {
     assert_eq!(broker.stats().sessions, 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_unknown_method_is_refused() {
     let (guarded, _) = guarded().await;
     let open = broker().await;
@@ -346,7 +353,7 @@ async fn an_unknown_method_is_refused() {
 }
 
 /// A client that has authenticated with the method "sum".
-async fn summed(broker: &Broker<MemoryStore>) -> Peer {
+async fn summed(broker: &Broker<Store>) -> Peer {
     let mut peer = Peer::open(broker, Version::V5_0);
     peer.send(with_method("sum", None)).await;
     for n in 1..=3u8 {
@@ -357,7 +364,6 @@ async fn summed(broker: &Broker<MemoryStore>) -> Peer {
     peer
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_authenticates_again() {
     let (broker, _) = guarded().await;
     let mut peer = summed(&broker).await;
@@ -372,7 +378,6 @@ async fn a_client_authenticates_again() {
     peer.settle().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_failed_re_authentication_ends_the_connection() {
     let (broker, _) = guarded().await;
     for (answers, reason) in [
@@ -394,7 +399,6 @@ async fn a_failed_re_authentication_ends_the_connection() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn auth_without_a_method_in_connect_is_a_protocol_error() {
     let (broker, _) = guarded().await;
     let mut peer = Peer::v5(&broker, "c").await;

@@ -2,12 +2,17 @@
 
 use opifex_packet::{QoS, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    a_message_reaches_subscribers_of_every_version_at_every_qos,
+    a_durable_session_gets_what_came_while_it_was_away,
+);
 
 const VERSIONS: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5_0];
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
-#[tokio::test(start_paused = true)]
 async fn a_message_reaches_subscribers_of_every_version_at_every_qos() {
     let broker = broker().await;
     for (n, (publisher, subscriber)) in VERSIONS.iter().flat_map(|p| VERSIONS.map(|s| (*p, s))).enumerate() {
@@ -27,7 +32,6 @@ async fn a_message_reaches_subscribers_of_every_version_at_every_qos() {
     assert_eq!(broker.stats().delivered, 27);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_durable_session_gets_what_came_while_it_was_away() {
     let broker = broker().await;
     for version in VERSIONS {

@@ -4,9 +4,25 @@ use opifex_broker::{Broker, DropCause, Limits};
 use opifex_packet::{
     Connect, Delivery, Packet, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, Version,
 };
-use opifex_storage_memory::MemoryStore;
 
+use crate::backend::conversations;
 use crate::peer::*;
+use crate::store::Store;
+
+conversations!(
+    no_more_is_in_flight_than_the_client_takes,
+    a_qos_2_message_counts_until_pubcomp,
+    max_inflight_holds_whatever_the_client_takes,
+    a_client_that_comes_back_with_a_smaller_window_is_sent_no_more,
+    a_client_that_exceeds_our_receive_maximum_is_disconnected,
+    an_older_client_is_not_held_to_a_maximum_that_it_was_not_told,
+    a_message_that_the_client_cannot_take_is_left_out_and_counted,
+    a_packet_of_just_the_maximum_size_is_sent,
+    a_subscriber_that_never_reads_costs_no_more_than_its_outbox_and_slows_nobody,
+    a_durable_subscriber_that_never_reads_loses_nothing,
+    what_waited_and_what_comes_live_arrive_once_each_and_in_order,
+    a_publisher_that_does_not_take_its_acknowledgements_is_not_read_any_more,
+);
 
 fn with(mut connect: Connect<'static>, property: Property<'_>) -> Connect<'static> {
     connect.properties.push(property);
@@ -23,7 +39,6 @@ async fn fill(sender: &mut Peer, qos: QoS, count: usize) {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn no_more_is_in_flight_than_the_client_takes() {
     let broker = broker().await;
     for hello in both() {
@@ -49,7 +64,6 @@ async fn no_more_is_in_flight_than_the_client_takes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_qos_2_message_counts_until_pubcomp() {
     let broker = broker().await;
     for hello in both() {
@@ -69,7 +83,6 @@ async fn a_qos_2_message_counts_until_pubcomp() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_inflight_holds_whatever_the_client_takes() {
     let broker = broker_with_limits(Limits { max_inflight: 2, ..Limits::default() }).await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -92,7 +105,6 @@ async fn max_inflight_holds_whatever_the_client_takes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_that_comes_back_with_a_smaller_window_is_sent_no_more() {
     let broker = broker().await;
     let (mut peer, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
@@ -120,7 +132,6 @@ async fn a_client_that_comes_back_with_a_smaller_window_is_sent_no_more() {
     peer.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_that_exceeds_our_receive_maximum_is_disconnected() {
     let broker = broker_with_limits(Limits { receive_maximum: 3, ..Limits::default() }).await;
     let numbered = |n| {
@@ -150,7 +161,6 @@ async fn a_client_that_exceeds_our_receive_maximum_is_disconnected() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_older_client_is_not_held_to_a_maximum_that_it_was_not_told() {
     let broker = broker_with_limits(Limits { receive_maximum: 3, ..Limits::default() }).await;
     let mut peer = Peer::v4(&broker, "c").await;
@@ -162,7 +172,6 @@ async fn an_older_client_is_not_held_to_a_maximum_that_it_was_not_told() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_message_that_the_client_cannot_take_is_left_out_and_counted() {
     let broker = broker().await;
     let mut dropped = 0;
@@ -188,7 +197,6 @@ async fn a_message_that_the_client_cannot_take_is_left_out_and_counted() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_packet_of_just_the_maximum_size_is_sent() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -208,7 +216,7 @@ async fn a_packet_of_just_the_maximum_size_is_sent() {
 }
 
 /// A subscriber to "a" that never reads, over a pipe that holds little.
-async fn stuck(broker: &Broker<MemoryStore>, hello: Connect<'static>, qos: QoS) -> Peer {
+async fn stuck(broker: &Broker<Store>, hello: Connect<'static>, qos: QoS) -> Peer {
     let mut peer = Peer::open_narrow(broker, hello.version, 500);
     peer.introduce(hello).await;
     peer.subscribe("a", qos).await;
@@ -219,7 +227,6 @@ fn kilobyte(n: usize, qos: QoS) -> Publish<'static> {
     publish("a", &format!("{n:01024}"), qos)
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_subscriber_that_never_reads_costs_no_more_than_its_outbox_and_slows_nobody() {
     let limits = Limits { max_outbox_bytes: 50_000, max_queued_messages: 20, ..Limits::default() };
     let broker = broker_with_limits(limits).await;
@@ -242,7 +249,6 @@ async fn a_subscriber_that_never_reads_costs_no_more_than_its_outbox_and_slows_n
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_durable_subscriber_that_never_reads_loses_nothing() {
     let limits = Limits { max_outbox_bytes: 20_000, ..Limits::default() };
     let broker = broker_with_limits(limits).await;
@@ -264,7 +270,6 @@ async fn a_durable_subscriber_that_never_reads_loses_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_waited_and_what_comes_live_arrive_once_each_and_in_order() {
     let broker = broker().await;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
@@ -302,7 +307,6 @@ async fn what_waited_and_what_comes_live_arrive_once_each_and_in_order() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_publisher_that_does_not_take_its_acknowledgements_is_not_read_any_more() {
     let limits = Limits { max_outbox_bytes: 10_000, ..Limits::default() };
     let broker = broker_with_limits(limits).await;

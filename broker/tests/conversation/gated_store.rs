@@ -1,15 +1,15 @@
-//! A memory store whose answers wait until they are let through, and that refuses what it is told to: what a slow,
+//! A store whose answers wait until they are let through, and that refuses what it is told to: what a slow,
 //! full or failing disk does, on command.
 
+use crate::store::Store;
 use std::sync::Arc;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Commit, Cursor, Due, Durability, ErrorKind, Op, OpenSession, OpenedSession, Page,
-    PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
-    StoreError, Timestamp,
+    Batch, Capabilities, Cursor, Due, ErrorKind, Op, OpenSession, OpenedSession, Page, PageLimit,
+    Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, StoreError,
+    Timestamp,
 };
-use opifex_storage_memory::MemoryStore;
 use tokio::sync::watch;
 
 /// What is let through.
@@ -27,13 +27,13 @@ pub(crate) struct Gates {
 
 #[derive(Clone)]
 pub(crate) struct GatedStore {
-    inner: MemoryStore,
+    inner: Store,
     gates: Arc<watch::Sender<Gates>>,
 }
 
 impl GatedStore {
     pub(crate) fn new() -> GatedStore {
-        GatedStore { inner: MemoryStore::new(), gates: Arc::new(watch::Sender::new(Gates::default())) }
+        GatedStore { inner: Store::new(), gates: Arc::new(watch::Sender::new(Gates::default())) }
     }
 
     pub(crate) fn set(&self, gates: Gates) {
@@ -72,8 +72,9 @@ impl Persistence for GatedStore {
         let receipt = self.inner.submit(batch).await?;
         let mut gates = self.gates.subscribe();
         Ok(Receipt::pending(receipt.outcomes().to_vec(), async move {
+            let commit = receipt.durable().await;
             gates.wait_for(|gates| !gates.hold_commits).await.unwrap();
-            Ok(Commit { durability: Durability::Memory })
+            commit
         }))
     }
 

@@ -3,11 +3,21 @@
 use opifex_broker::Limits;
 use opifex_packet::{Packet, QoS, ReasonCode, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    silence_ends_a_connection_after_one_and_a_half_intervals,
+    every_packet_is_a_sign_of_life,
+    what_the_broker_sends_is_no_sign_of_life_of_the_client,
+    a_keep_alive_of_zero_never_ends,
+    the_servers_keep_alive_is_told_and_holds,
+    a_client_that_was_not_read_for_a_while_is_held_to_its_keep_alive_again,
+    a_client_that_never_reads_does_not_stay_for_ever,
+);
 
 const VERSIONS: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5_0];
 
-#[tokio::test(start_paused = true)]
 async fn silence_ends_a_connection_after_one_and_a_half_intervals() {
     let broker = broker().await;
     for version in VERSIONS {
@@ -22,7 +32,6 @@ async fn silence_ends_a_connection_after_one_and_a_half_intervals() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn every_packet_is_a_sign_of_life() {
     let broker = broker().await;
     let mut hello = connect(Version::V5_0, "c");
@@ -41,7 +50,6 @@ async fn every_packet_is_a_sign_of_life() {
     peer.expect_disconnect(ReasonCode::KeepAliveTimeout).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_the_broker_sends_is_no_sign_of_life_of_the_client() {
     let broker = broker().await;
     let mut hello = connect(Version::V5_0, "c");
@@ -63,7 +71,6 @@ async fn what_the_broker_sends_is_no_sign_of_life_of_the_client() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_keep_alive_of_zero_never_ends() {
     let broker = broker().await;
     let mut peer = Peer::v4(&broker, "c").await;
@@ -71,7 +78,6 @@ async fn a_keep_alive_of_zero_never_ends() {
     peer.settle().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_servers_keep_alive_is_told_and_holds() {
     let broker = broker_with_limits(Limits { max_keep_alive_secs: 20, ..Limits::default() }).await;
     for (asked, told, ends_after) in [(0, Some(20), 30), (60, Some(20), 30), (10, None, 15)] {
@@ -90,7 +96,6 @@ async fn the_servers_keep_alive_is_told_and_holds() {
     peer.settle().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_that_was_not_read_for_a_while_is_held_to_its_keep_alive_again() {
     let limits = Limits { max_outbox_bytes: 10_000, ..Limits::default() };
     let broker = broker_with_limits(limits).await;
@@ -111,7 +116,6 @@ async fn a_client_that_was_not_read_for_a_while_is_held_to_its_keep_alive_again(
     assert_eq!(broker.stats().connections, 1, "the sender alone");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_does_not_stay_for_ever() {
     let limits = Limits { max_outbox_bytes: 10_000, ..Limits::default() };
     let broker = broker_with_limits(limits).await;

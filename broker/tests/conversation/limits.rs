@@ -8,7 +8,29 @@ use opifex_packet::{
 };
 use opifex_storage::FullPolicy;
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    max_connections_closes_one_more,
+    connect_timeout_closes_who_says_nothing_or_too_little,
+    max_packet_size_is_announced_and_a_larger_one_closes,
+    packets_of_a_megabyte_pass_by_default,
+    max_connect_packet_size_bounds_the_first_packet,
+    max_qos_is_announced_granted_and_enforced,
+    without_retain_it_is_announced_and_refused,
+    without_wildcards_or_shares_their_filters_are_refused,
+    max_sessions_refuses_one_more,
+    max_subscriptions_refuses_one_more,
+    max_topic_levels_holds_for_topics_filters_and_wills,
+    a_shared_filters_levels_are_those_of_the_filter_in_it,
+    max_client_id_bytes_refuses_longer_ones,
+    a_full_queue_drops_the_newest_or_the_oldest_and_counts,
+    max_queued_bytes_bounds_the_queue,
+    a_session_that_is_away_keeps_as_much_as_its_queue_may_hold,
+    max_topic_aliases_are_announced,
+    an_answer_longer_than_the_client_takes_is_not_sent,
+);
 
 fn limited(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
@@ -24,7 +46,6 @@ async fn suback(peer: &mut Peer, filter: &str, options: SubscriptionOptions) -> 
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_connections_closes_one_more() {
     let broker = broker_with_limits(limited(|limits| limits.max_connections = 2)).await;
     let first = Peer::v5(&broker, "a").await;
@@ -35,7 +56,6 @@ async fn max_connections_closes_one_more() {
     Peer::v5(&broker, "c").await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn connect_timeout_closes_who_says_nothing_or_too_little() {
     let broker = broker_with_limits(limited(|limits| limits.connect_timeout = Duration::from_secs(5))).await;
     let mut silent = Peer::open(&broker, Version::V5_0);
@@ -51,7 +71,6 @@ async fn connect_timeout_closes_who_says_nothing_or_too_little() {
     slow.expect_closed().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_packet_size_is_announced_and_a_larger_one_closes() {
     let broker = broker_with_limits(limited(|limits| limits.max_packet_size = 1_000)).await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -68,7 +87,6 @@ async fn max_packet_size_is_announced_and_a_larger_one_closes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn packets_of_a_megabyte_pass_by_default() {
     let broker = broker().await;
     let (mut durable, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "d")).await;
@@ -83,7 +101,6 @@ async fn packets_of_a_megabyte_pass_by_default() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_connect_packet_size_bounds_the_first_packet() {
     let broker = broker_with_limits(limited(|limits| limits.max_connect_packet_size = 100)).await;
     let mut large = connect(Version::V5_0, "c");
@@ -100,7 +117,6 @@ async fn max_connect_packet_size_bounds_the_first_packet() {
     peer.publish("a", &"x".repeat(200), QoS::AtLeastOnce).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_qos_is_announced_granted_and_enforced() {
     for max_qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let broker = broker_with_limits(limited(|limits| limits.max_qos = max_qos)).await;
@@ -116,7 +132,6 @@ async fn max_qos_is_announced_granted_and_enforced() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn without_retain_it_is_announced_and_refused() {
     let broker = broker_with_limits(limited(|limits| limits.retain_available = false)).await;
     let (mut peer, connack) = Peer::connect(&broker, connect(Version::V5_0, "c")).await;
@@ -129,7 +144,6 @@ async fn without_retain_it_is_announced_and_refused() {
     Peer::refused(&broker, hello, ReasonCode::RetainNotSupported).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn without_wildcards_or_shares_their_filters_are_refused() {
     let limits = limited(|limits| {
         limits.wildcard_subscriptions = false;
@@ -150,7 +164,6 @@ async fn without_wildcards_or_shares_their_filters_are_refused() {
     assert_eq!(suback(&mut peer, "a/#", wanted).await, ReasonCode::UnspecifiedError);
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_sessions_refuses_one_more() {
     let broker = broker_with_limits(limited(|limits| limits.max_sessions = 2)).await;
     let (stored, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "stored")).await;
@@ -168,7 +181,6 @@ async fn max_sessions_refuses_one_more() {
     Peer::v5(&broker, "one-more").await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_subscriptions_refuses_one_more() {
     let broker = broker_with_limits(limited(|limits| limits.max_subscriptions_per_session = 2)).await;
     let wanted = options(QoS::AtMostOnce);
@@ -184,7 +196,6 @@ async fn max_subscriptions_refuses_one_more() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_topic_levels_holds_for_topics_filters_and_wills() {
     let broker = broker_with_limits(limited(|limits| limits.max_topic_levels = 3)).await;
     let mut peer = Peer::v5(&broker, "c").await;
@@ -200,7 +211,6 @@ async fn max_topic_levels_holds_for_topics_filters_and_wills() {
     Peer::refused(&broker, hello, ReasonCode::TopicNameInvalid).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_shared_filters_levels_are_those_of_the_filter_in_it() {
     let broker = broker_with_limits(limited(|limits| limits.max_topic_levels = 3)).await;
     let mut peer = Peer::v5(&broker, "c").await;
@@ -209,7 +219,6 @@ async fn a_shared_filters_levels_are_those_of_the_filter_in_it() {
     assert_eq!(suback(&mut peer, "$share/g/a/b/c/d", wanted).await, ReasonCode::TopicFilterInvalid);
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_client_id_bytes_refuses_longer_ones() {
     let broker = broker_with_limits(limited(|limits| limits.max_client_id_bytes = 30)).await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -227,7 +236,6 @@ fn one_at_a_time(durable: bool) -> Connect<'static> {
     hello
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_full_queue_drops_the_newest_or_the_oldest_and_counts() {
     for (policy, kept) in
         [(FullPolicy::DropNewest, ["0", "1", "2", "3"]), (FullPolicy::DropOldest, ["0", "7", "8", "9"])]
@@ -254,7 +262,6 @@ async fn a_full_queue_drops_the_newest_or_the_oldest_and_counts() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_queued_bytes_bounds_the_queue() {
     for durable in [false, true] {
         let broker = broker_with_limits(limited(|limits| limits.max_queued_bytes = 5_000)).await;
@@ -273,7 +280,6 @@ async fn max_queued_bytes_bounds_the_queue() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_session_that_is_away_keeps_as_much_as_its_queue_may_hold() {
     let broker = broker_with_limits(limited(|limits| limits.max_queued_messages = 5)).await;
     let (mut peer, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
@@ -291,14 +297,12 @@ async fn a_session_that_is_away_keeps_as_much_as_its_queue_may_hold() {
     peer.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn max_topic_aliases_are_announced() {
     let broker = broker_with_limits(limited(|limits| limits.topic_alias_maximum = 7)).await;
     let (_peer, connack) = Peer::connect(&broker, connect(Version::V5_0, "c")).await;
     assert_eq!(connack.properties.topic_alias_maximum(), Some(7));
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_answer_longer_than_the_client_takes_is_not_sent() {
     let broker = broker().await;
     let mut connect = connect(Version::V5_0, "c");

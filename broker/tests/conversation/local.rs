@@ -3,11 +3,23 @@
 use opifex_broker::{Limits, Publication, PublishError, StaticUsers, SubscribeError};
 use opifex_packet::{Properties, Property, QoS, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    the_process_hears_itself,
+    the_process_talks_to_clients_and_they_to_it,
+    the_process_retains_with_properties_and_expiry,
+    what_is_no_topic_is_refused,
+    a_subscription_ends_when_it_is_dropped,
+    a_subscription_ends_when_the_broker_stops,
+    a_subscription_that_is_not_read_stops_nobody,
+    what_is_larger_than_a_packet_may_be_is_refused,
+    the_process_needs_no_user_and_no_rule,
+);
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
-#[tokio::test(start_paused = true)]
 async fn the_process_hears_itself() {
     let broker = broker().await;
     for qos in QOS {
@@ -19,7 +31,6 @@ async fn the_process_hears_itself() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_process_talks_to_clients_and_they_to_it() {
     let broker = broker().await;
     let mut subscription = broker.subscribe("to/process", QoS::ExactlyOnce).await.unwrap();
@@ -36,7 +47,6 @@ async fn the_process_talks_to_clients_and_they_to_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_process_retains_with_properties_and_expiry() {
     let broker = broker().await;
     let properties = Properties::new()
@@ -59,7 +69,6 @@ async fn the_process_retains_with_properties_and_expiry() {
     assert!(subscription.recv().await.unwrap().retain);
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_is_no_topic_is_refused() {
     let broker = broker().await;
     for topic in ["", "a/+", "#", "a\0b"] {
@@ -72,7 +81,6 @@ async fn what_is_no_topic_is_refused() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_subscription_ends_when_it_is_dropped() {
     let broker = broker().await;
     let subscription = broker.subscribe("a", QoS::AtMostOnce).await.unwrap();
@@ -82,7 +90,6 @@ async fn a_subscription_ends_when_it_is_dropped() {
     assert_eq!((broker.stats().subscriptions, broker.stats().sessions), (0, 0));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_subscription_ends_when_the_broker_stops() {
     let broker = broker().await;
     let mut subscription = broker.subscribe("a", QoS::AtMostOnce).await.unwrap();
@@ -91,7 +98,6 @@ async fn a_subscription_ends_when_the_broker_stops() {
     assert!(broker.subscribe("a", QoS::AtMostOnce).await.is_err());
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_subscription_that_is_not_read_stops_nobody() {
     let limits = Limits { max_outbox_bytes: 10_000, max_queued_messages: 10, ..Limits::default() };
     let broker = broker_with_limits(limits).await;
@@ -104,7 +110,6 @@ async fn a_subscription_that_is_not_read_stops_nobody() {
     assert_eq!(idle.recv().await.unwrap().payload.len(), 1_000);
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_is_larger_than_a_packet_may_be_is_refused() {
     let broker = broker_with_limits(Limits { max_packet_size: 100, ..Limits::default() }).await;
     let refused = broker.publish(Publication::new("t", vec![0; 100])).await.unwrap_err();
@@ -112,7 +117,6 @@ async fn what_is_larger_than_a_packet_may_be_is_refused() {
     broker.publish(Publication::new("t", vec![0; 99])).await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_process_needs_no_user_and_no_rule() {
     let users = StaticUsers::builder().allow_anonymous(false).build();
     let broker = broker_with(|builder| builder.access(users)).await;

@@ -1,10 +1,14 @@
-//! Conversations with the broker over an in-memory transport, packet by packet, with time paused.
+//! Conversations with the broker over an in-memory transport, packet by packet, with time paused; each on every
+//! backend.
 
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
+mod attention;
+mod backend;
 mod gated_store;
 mod peer;
+mod store;
 
 mod abandoned;
 mod access;

@@ -1,5 +1,6 @@
 //! The test peer: one client's end of an in-memory connection, driven packet by packet.
 
+use crate::store::Store;
 use std::time::Duration;
 
 use opifex_broker::{Broker, Builder, Limits, Peer as Origin};
@@ -10,7 +11,6 @@ use opifex_packet::{
     SubscriptionOptions, TopicFilter, TopicName, Unsubscribe, Version, Will,
 };
 use opifex_storage::Persistence;
-use opifex_storage_memory::MemoryStore;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,20 +19,18 @@ use tokio::time::timeout;
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// A broker over a fresh memory store.
-pub(crate) async fn broker() -> Broker<MemoryStore> {
+pub(crate) async fn broker() -> Broker<Store> {
     broker_with(|builder| builder).await
 }
 
 /// A broker with other limits.
-pub(crate) async fn broker_with_limits(limits: Limits) -> Broker<MemoryStore> {
+pub(crate) async fn broker_with_limits(limits: Limits) -> Broker<Store> {
     broker_with(|builder| builder.limits(limits)).await
 }
 
 /// A broker with other settings.
-pub(crate) async fn broker_with(
-    settings: impl FnOnce(Builder<MemoryStore>) -> Builder<MemoryStore>,
-) -> Broker<MemoryStore> {
-    settings(Broker::builder(MemoryStore::new())).start().await.unwrap()
+pub(crate) async fn broker_with(settings: impl FnOnce(Builder<Store>) -> Builder<Store>) -> Broker<Store> {
+    settings(Broker::builder(Store::new())).start().await.unwrap()
 }
 
 /// A broker over this store.
@@ -314,7 +312,12 @@ impl Peer {
         self.expect(Packet::Pingresp).await;
     }
 
-    /// The same, while messages come that are left unacknowledged.
+    /// What was sent is durable, too: a message to nobody is acknowledged after it.
+    pub(crate) async fn settle_with_store(&mut self) {
+        self.publish("nobody/listens/here", "", QoS::AtLeastOnce).await;
+    }
+
+    /// The same as `settle`, while messages come that are left unacknowledged.
     pub(crate) async fn settle_after_publishes(&mut self) {
         self.send(Packet::Pingreq).await;
         loop {

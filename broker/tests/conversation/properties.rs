@@ -3,7 +3,21 @@
 use opifex_broker::Limits;
 use opifex_packet::{Properties, Property, Publish, QoS, ReasonCode, TopicName, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    every_property_of_a_message_is_passed_on_live_retained_queued_and_shared,
+    message_expiry_is_passed_on_as_what_remains,
+    a_message_that_waits_for_the_window_expires_there,
+    what_expires_in_flight_leaves_its_id_behind_for_others,
+    a_client_sets_topic_aliases,
+    the_broker_sets_topic_aliases_where_the_client_takes_them,
+    overlapping_subscriptions_bring_one_message_with_all_their_identifiers,
+    no_local_holds_for_the_publisher_alone,
+    a_client_without_an_id_is_given_one,
+    a_request_finds_its_response,
+);
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
@@ -33,7 +47,6 @@ fn assert_rich(publish: &Publish<'_>) {
     assert_eq!(text(publish), "payload");
 }
 
-#[tokio::test(start_paused = true)]
 async fn every_property_of_a_message_is_passed_on_live_retained_queued_and_shared() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -74,7 +87,6 @@ async fn every_property_of_a_message_is_passed_on_live_retained_queued_and_share
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn message_expiry_is_passed_on_as_what_remains() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -102,7 +114,6 @@ async fn message_expiry_is_passed_on_as_what_remains() {
     assert_eq!(broker.stats().dropped(opifex_broker::DropCause::Expired), 1);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_message_that_waits_for_the_window_expires_there() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -128,7 +139,6 @@ async fn a_message_that_waits_for_the_window_expires_there() {
     assert_eq!(broker.stats().dropped(opifex_broker::DropCause::Expired), 2);
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_expires_in_flight_leaves_its_id_behind_for_others() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -148,7 +158,6 @@ async fn what_expires_in_flight_leaves_its_id_behind_for_others() {
     peer.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_sets_topic_aliases() {
     let broker = broker_with_limits(Limits { topic_alias_maximum: 3, ..Limits::default() }).await;
     let mut plain = Peer::v5(&broker, "plain").await;
@@ -200,7 +209,6 @@ async fn a_client_sets_topic_aliases() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_broker_sets_topic_aliases_where_the_client_takes_them() {
     let limits = Limits { max_outgoing_topic_aliases: 2, ..Limits::default() };
     let broker = broker_with_limits(limits).await;
@@ -234,7 +242,6 @@ async fn the_broker_sets_topic_aliases_where_the_client_takes_them() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn overlapping_subscriptions_bring_one_message_with_all_their_identifiers() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -267,7 +274,6 @@ async fn overlapping_subscriptions_bring_one_message_with_all_their_identifiers(
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn no_local_holds_for_the_publisher_alone() {
     let broker = broker().await;
     let mut wanted = options(QoS::AtLeastOnce);
@@ -292,7 +298,6 @@ async fn no_local_holds_for_the_publisher_alone() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_without_an_id_is_given_one() {
     let broker = broker().await;
     let (first, connack) = Peer::connect(&broker, connect(Version::V5_0, "")).await;
@@ -314,7 +319,6 @@ async fn a_client_without_an_id_is_given_one() {
     Peer::refused(&broker, connect(Version::V3_1, ""), ReasonCode::ClientIdentifierNotValid).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_request_finds_its_response() {
     let broker = broker().await;
     let mut server = Peer::v5(&broker, "server").await;

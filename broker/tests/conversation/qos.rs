@@ -2,13 +2,32 @@
 
 use opifex_broker::Broker;
 use opifex_packet::{Delivery, Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, Version};
-use opifex_storage_memory::MemoryStore;
 
+use crate::backend::conversations;
 use crate::peer::*;
+use crate::store::Store;
+
+conversations!(
+    unacknowledged_messages_come_again_with_their_ids_in_order_before_anything_new,
+    what_was_acknowledged_does_not_come_again,
+    a_qos_2_delivery_goes_on_from_every_stage,
+    what_is_released_keeps_its_place_before_what_waits,
+    a_qos_2_message_that_comes_twice_is_routed_once,
+    a_clean_session_has_forgotten_its_inbound_ids,
+    a_pubrec_that_refuses_ends_the_delivery,
+    a_puback_that_refuses_ends_the_delivery,
+    ids_that_nobody_knows_are_answered_and_do_no_harm,
+    an_acknowledgement_of_the_wrong_kind_is_a_protocol_error,
+    a_second_pubrec_is_answered_by_a_second_pubrel,
+    a_message_is_delivered_at_the_lower_of_both_qos,
+    a_publisher_is_told_that_nobody_listens,
+    one_publishers_messages_of_one_qos_arrive_in_order_however_they_are_stored,
+    packet_ids_come_round,
+);
 
 const VERSIONS: [Version; 2] = [Version::V3_1_1, Version::V5_0];
 
-async fn durable(broker: &Broker<MemoryStore>, version: Version) -> Peer {
+async fn durable(broker: &Broker<Store>, version: Version) -> Peer {
     Peer::connect(broker, connect_durable(version, "c")).await.0
 }
 
@@ -19,12 +38,11 @@ fn numbered(topic: &str, payload: &str, qos: QoS, packet_id: u16) -> Publish<'st
     packet
 }
 
-async fn forget(broker: &Broker<MemoryStore>) {
+async fn forget(broker: &Broker<Store>) {
     let (peer, _) = Peer::connect(broker, connect(Version::V5_0, "c")).await;
     peer.disconnect(broker).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn unacknowledged_messages_come_again_with_their_ids_in_order_before_anything_new() {
     let broker = broker().await;
     for version in VERSIONS {
@@ -57,7 +75,6 @@ async fn unacknowledged_messages_come_again_with_their_ids_in_order_before_anyth
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_does_not_come_again() {
     let broker = broker().await;
     let mut peer = durable(&broker, Version::V5_0).await;
@@ -67,9 +84,11 @@ async fn what_was_acknowledged_does_not_come_again() {
         let qos = if n % 2 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
         sender.publish("a", &n.to_string(), qos).await;
     }
-    let mut ids = Vec::new();
+    // In order at each QoS: what is sent at QoS 2 waits for its packet id to be on record.
+    let mut ids = [id(1); 6];
     for _ in 0..6 {
-        ids.push(peer.receive_publish().await.delivery.packet_id().unwrap());
+        let publish = peer.receive_publish().await;
+        ids[text(&publish).parse::<usize>().unwrap()] = publish.delivery.packet_id().unwrap();
     }
     // The third and the second.
     peer.send(Puback::new(ids[2])).await;
@@ -87,7 +106,6 @@ async fn what_was_acknowledged_does_not_come_again() {
     peer.expect_no_more().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_qos_2_delivery_goes_on_from_every_stage() {
     let broker = broker().await;
     for version in VERSIONS {
@@ -127,7 +145,6 @@ async fn a_qos_2_delivery_goes_on_from_every_stage() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_is_released_keeps_its_place_before_what_waits() {
     let broker = broker().await;
     let mut peer = durable(&broker, Version::V5_0).await;
@@ -150,7 +167,6 @@ async fn what_is_released_keeps_its_place_before_what_waits() {
     peer.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_qos_2_message_that_comes_twice_is_routed_once() {
     let broker = broker().await;
     let mut listener = Peer::v5(&broker, "listener").await;
@@ -195,7 +211,6 @@ async fn a_qos_2_message_that_comes_twice_is_routed_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_clean_session_has_forgotten_its_inbound_ids() {
     let broker = broker().await;
     let mut listener = Peer::v5(&broker, "listener").await;
@@ -209,7 +224,6 @@ async fn a_clean_session_has_forgotten_its_inbound_ids() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_pubrec_that_refuses_ends_the_delivery() {
     let broker = broker().await;
     for hello in [connect(Version::V5_0, "c"), connect_durable(Version::V5_0, "c")] {
@@ -230,7 +244,6 @@ async fn a_pubrec_that_refuses_ends_the_delivery() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_puback_that_refuses_ends_the_delivery() {
     let broker = broker().await;
     let mut peer = durable(&broker, Version::V5_0).await;
@@ -243,7 +256,6 @@ async fn a_puback_that_refuses_ends_the_delivery() {
     durable(&broker, Version::V5_0).await.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn ids_that_nobody_knows_are_answered_and_do_no_harm() {
     let broker = broker().await;
     for version in VERSIONS {
@@ -264,7 +276,6 @@ async fn ids_that_nobody_knows_are_answered_and_do_no_harm() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_acknowledgement_of_the_wrong_kind_is_a_protocol_error() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -283,7 +294,6 @@ async fn an_acknowledgement_of_the_wrong_kind_is_a_protocol_error() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_second_pubrec_is_answered_by_a_second_pubrel() {
     let broker = broker().await;
     for hello in [connect(Version::V5_0, "c"), connect_durable(Version::V5_0, "c")] {
@@ -304,7 +314,6 @@ async fn a_second_pubrec_is_answered_by_a_second_pubrel() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_message_is_delivered_at_the_lower_of_both_qos() {
     let broker = broker().await;
     let all = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
@@ -322,7 +331,6 @@ async fn a_message_is_delivered_at_the_lower_of_both_qos() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_publisher_is_told_that_nobody_listens() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -339,7 +347,6 @@ async fn a_publisher_is_told_that_nobody_listens() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn one_publishers_messages_of_one_qos_arrive_in_order_however_they_are_stored() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -394,7 +401,6 @@ async fn one_publishers_messages_of_one_qos_arrive_in_order_however_they_are_sto
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn packet_ids_come_round() {
     let broker = broker().await;
     let mut peer = Peer::v5(&broker, "c").await;

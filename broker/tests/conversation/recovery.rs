@@ -4,9 +4,23 @@ use std::future::Future;
 
 use opifex_broker::Broker;
 use opifex_packet::{Connect, Packet, Property, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, Version};
-use opifex_storage_memory::MemoryStore;
 
+use crate::backend::restarts;
 use crate::peer::*;
+use crate::store::Store;
+
+restarts!(
+    sessions_and_subscriptions_come_back_with_their_options,
+    queues_come_back_in_order_with_everything_that_a_message_carries,
+    what_was_in_flight_goes_on_where_it_was,
+    qos_1_in_flight_comes_again,
+    an_inbound_qos_2_message_is_routed_once,
+    retained_messages_come_back,
+    a_will_keeps_its_delay,
+    a_will_that_was_taken_back_stays_away,
+    sessions_expire_after_a_restart_too,
+    a_clean_start_after_a_restart_ends_what_was_stored,
+);
 
 /// How the first broker ends.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -23,13 +37,13 @@ const ENDINGS: [Ending; 2] = [Ending::Stopped, Ending::Killed];
 /// its own, so that of a broker that is killed nothing lives on.
 fn across<B, A>(
     ending: Ending,
-    before: impl FnOnce(Broker<MemoryStore>) -> B,
-    after: impl FnOnce(Broker<MemoryStore>) -> A,
+    before: impl FnOnce(Broker<Store>) -> B,
+    after: impl FnOnce(Broker<Store>) -> A,
 ) where
     B: Future<Output = Vec<Peer>>,
     A: Future<Output = ()>,
 {
-    let store = MemoryStore::new();
+    let store = Store::new();
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let first = runtime();
@@ -52,13 +66,12 @@ fn hello() -> Connect<'static> {
     connect_durable(Version::V5_0, "c")
 }
 
-async fn back(broker: &Broker<MemoryStore>) -> Peer {
+async fn back(broker: &Broker<Store>) -> Peer {
     let (peer, connack) = Peer::connect(broker, hello()).await;
     assert!(connack.session_present);
     peer
 }
 
-#[test]
 fn sessions_and_subscriptions_come_back_with_their_options() {
     for ending in ENDINGS {
         across(
@@ -92,7 +105,6 @@ fn sessions_and_subscriptions_come_back_with_their_options() {
     }
 }
 
-#[test]
 fn queues_come_back_in_order_with_everything_that_a_message_carries() {
     for ending in ENDINGS {
         across(
@@ -136,7 +148,6 @@ fn queues_come_back_in_order_with_everything_that_a_message_carries() {
     }
 }
 
-#[test]
 fn what_was_in_flight_goes_on_where_it_was() {
     for ending in ENDINGS {
         across(
@@ -181,7 +192,6 @@ fn what_was_in_flight_goes_on_where_it_was() {
     }
 }
 
-#[test]
 fn qos_1_in_flight_comes_again() {
     for ending in ENDINGS {
         across(
@@ -212,7 +222,6 @@ fn qos_1_in_flight_comes_again() {
     }
 }
 
-#[test]
 fn an_inbound_qos_2_message_is_routed_once() {
     let message = |dup| Publish { dup, ..publish("a", "once", QoS::ExactlyOnce) };
     for ending in ENDINGS {
@@ -242,7 +251,6 @@ fn an_inbound_qos_2_message_is_routed_once() {
     }
 }
 
-#[test]
 fn retained_messages_come_back() {
     for ending in ENDINGS {
         across(
@@ -267,7 +275,6 @@ fn retained_messages_come_back() {
     }
 }
 
-#[test]
 fn a_will_keeps_its_delay() {
     for ending in ENDINGS {
         for connected in [true, false] {
@@ -301,7 +308,6 @@ fn a_will_keeps_its_delay() {
     }
 }
 
-#[test]
 fn a_will_that_was_taken_back_stays_away() {
     for ending in ENDINGS {
         across(
@@ -324,7 +330,6 @@ fn a_will_that_was_taken_back_stays_away() {
     }
 }
 
-#[test]
 fn sessions_expire_after_a_restart_too() {
     for ending in ENDINGS {
         across(
@@ -348,7 +353,6 @@ fn sessions_expire_after_a_restart_too() {
     }
 }
 
-#[test]
 fn a_clean_start_after_a_restart_ends_what_was_stored() {
     for ending in ENDINGS {
         across(

@@ -3,11 +3,26 @@
 use opifex_broker::{DropCause, Limits};
 use opifex_packet::{Packet, Property, QoS, RetainHandling, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    a_retained_message_is_set_replaced_and_cleared,
+    a_message_without_retain_leaves_the_retained_one_alone,
+    a_standing_subscription_sees_retain_only_as_published,
+    retain_handling_is_obeyed,
+    wildcards_bring_what_they_match_and_no_more,
+    several_filters_in_one_subscribe_bring_a_message_once_with_their_highest_qos,
+    a_shared_subscription_brings_no_retained_messages,
+    a_retained_message_expires_and_says_how_long_it_lives,
+    a_new_subscriber_gets_thousands_of_retained_messages_and_loses_none,
+    a_new_subscriber_loses_no_large_retained_messages_however_slowly_it_reads,
+    a_new_subscriber_loses_none_beyond_its_queue_limit,
+    a_message_that_changes_while_it_is_replayed_never_ends_with_the_older_value,
+);
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
-#[tokio::test(start_paused = true)]
 async fn a_retained_message_is_set_replaced_and_cleared() {
     let broker = broker().await;
     for version in [Version::V3_1, Version::V3_1_1, Version::V5_0] {
@@ -16,7 +31,7 @@ async fn a_retained_message_is_set_replaced_and_cleared() {
             let (mut late, _) = Peer::connect(&broker, connect(version, "late")).await;
             sender.publish_retained("a", "one", qos).await;
             sender.publish_retained("a", "two", qos).await;
-            sender.settle().await;
+            sender.settle_with_store().await;
             late.subscribe("a", QoS::ExactlyOnce).await;
             let publish = late.receive_acknowledged().await;
             assert!(publish.retain);
@@ -31,7 +46,6 @@ async fn a_retained_message_is_set_replaced_and_cleared() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_message_without_retain_leaves_the_retained_one_alone() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -44,7 +58,6 @@ async fn a_message_without_retain_leaves_the_retained_one_alone() {
     late.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_standing_subscription_sees_retain_only_as_published() {
     let broker = broker().await;
     let mut plain = Peer::v4(&broker, "plain").await;
@@ -69,7 +82,6 @@ async fn a_standing_subscription_sees_retain_only_as_published() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn retain_handling_is_obeyed() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -114,7 +126,6 @@ async fn retain_handling_is_obeyed() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn wildcards_bring_what_they_match_and_no_more() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -144,7 +155,6 @@ async fn wildcards_bring_what_they_match_and_no_more() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn several_filters_in_one_subscribe_bring_a_message_once_with_their_highest_qos() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -158,7 +168,6 @@ async fn several_filters_in_one_subscribe_bring_a_message_once_with_their_highes
     late.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_shared_subscription_brings_no_retained_messages() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -170,7 +179,6 @@ async fn a_shared_subscription_brings_no_retained_messages() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_retained_message_expires_and_says_how_long_it_lives() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -233,18 +241,15 @@ async fn all_arrive(
     sender.disconnect(broker).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_new_subscriber_gets_thousands_of_retained_messages_and_loses_none() {
     all_arrive(&broker().await, 3_000, 20).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_new_subscriber_loses_no_large_retained_messages_however_slowly_it_reads() {
     let limits = Limits { max_outbox_bytes: 100_000, ..Limits::default() };
     all_arrive(&broker_with_limits(limits).await, 100, 30_000).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_new_subscriber_loses_none_beyond_its_queue_limit() {
     let broker = broker_with_limits(Limits { max_queued_messages: 20, ..Limits::default() }).await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -261,7 +266,6 @@ async fn a_new_subscriber_loses_none_beyond_its_queue_limit() {
     assert_eq!(broker.stats().dropped_total(), 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_message_that_changes_while_it_is_replayed_never_ends_with_the_older_value() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;

@@ -3,7 +3,27 @@
 use opifex_broker::Limits;
 use opifex_packet::{Connect, Disconnect, Properties, Property, QoS, ReasonCode, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+
+conversations!(
+    a_session_that_ends_with_its_connection_is_never_present,
+    clean_start_false_without_expiry_leaves_nothing_in_5_0,
+    a_resumed_session_has_its_subscriptions_with_their_options,
+    clean_start_ends_the_stored_session_with_all_that_it_held,
+    clean_start_with_expiry_begins_a_durable_session_anew,
+    a_session_expires_when_its_interval_has_passed_and_not_before,
+    an_expired_session_gets_no_more_messages,
+    a_session_without_end_stays,
+    disconnect_changes_the_expiry,
+    an_expiry_of_zero_cannot_be_made_longer_at_disconnect,
+    a_resumed_session_with_an_expiry_of_zero_ends_with_its_connection,
+    a_longer_expiry_than_the_limit_is_cut_and_said,
+    a_second_connection_takes_the_first_one_over,
+    of_many_contenders_one_stays_and_all_others_are_told,
+    what_was_in_flight_goes_to_the_connection_that_took_over,
+    a_session_changes_its_version_on_resume,
+);
 
 fn expiring(client_id: &str, secs: u32) -> Connect<'static> {
     let mut connect = connect(Version::V5_0, client_id);
@@ -19,7 +39,6 @@ fn disconnect_expiring(secs: u32) -> Disconnect<'static> {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_session_that_ends_with_its_connection_is_never_present() {
     let broker = broker().await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -34,7 +53,6 @@ async fn a_session_that_ends_with_its_connection_is_never_present() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn clean_start_false_without_expiry_leaves_nothing_in_5_0() {
     let broker = broker().await;
     let mut hello = connect(Version::V5_0, "c");
@@ -48,7 +66,6 @@ async fn clean_start_false_without_expiry_leaves_nothing_in_5_0() {
     assert!(!connack.session_present);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_resumed_session_has_its_subscriptions_with_their_options() {
     let broker = broker().await;
     let (mut peer, _) = Peer::connect(&broker, expiring("c", 60)).await;
@@ -66,7 +83,6 @@ async fn a_resumed_session_has_its_subscriptions_with_their_options() {
     assert_eq!(publish.properties.subscription_identifiers().collect::<Vec<_>>(), [7]);
 }
 
-#[tokio::test(start_paused = true)]
 async fn clean_start_ends_the_stored_session_with_all_that_it_held() {
     let broker = broker().await;
     for version in [Version::V3_1, Version::V3_1_1, Version::V5_0] {
@@ -87,7 +103,6 @@ async fn clean_start_ends_the_stored_session_with_all_that_it_held() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn clean_start_with_expiry_begins_a_durable_session_anew() {
     let broker = broker().await;
     let mut anew = expiring("c", 60);
@@ -108,7 +123,6 @@ async fn clean_start_with_expiry_begins_a_durable_session_anew() {
     peer.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_session_expires_when_its_interval_has_passed_and_not_before() {
     let broker = broker().await;
     let (peer, _) = Peer::connect(&broker, expiring("c", 10)).await;
@@ -126,7 +140,6 @@ async fn a_session_expires_when_its_interval_has_passed_and_not_before() {
     assert!(!connack.session_present);
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_expired_session_gets_no_more_messages() {
     let broker = broker().await;
     let (mut peer, _) = Peer::connect(&broker, expiring("c", 10)).await;
@@ -140,7 +153,6 @@ async fn an_expired_session_gets_no_more_messages() {
     peer.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_session_without_end_stays() {
     let broker = broker().await;
     let (peer, _) = Peer::connect(&broker, expiring("c", u32::MAX)).await;
@@ -150,7 +162,6 @@ async fn a_session_without_end_stays() {
     assert!(connack.session_present);
 }
 
-#[tokio::test(start_paused = true)]
 async fn disconnect_changes_the_expiry() {
     let broker = broker().await;
     let (peer, _) = Peer::connect(&broker, expiring("shorter", 1000)).await;
@@ -166,7 +177,6 @@ async fn disconnect_changes_the_expiry() {
     assert!(connack.session_present);
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_expiry_of_zero_cannot_be_made_longer_at_disconnect() {
     let broker = broker().await;
     let mut peer = Peer::v5(&broker, "c").await;
@@ -174,7 +184,6 @@ async fn an_expiry_of_zero_cannot_be_made_longer_at_disconnect() {
     peer.expect_disconnect(ReasonCode::ProtocolError).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_resumed_session_with_an_expiry_of_zero_ends_with_its_connection() {
     let broker = broker().await;
     let (mut peer, _) = Peer::connect(&broker, expiring("c", 100)).await;
@@ -190,7 +199,6 @@ async fn a_resumed_session_with_an_expiry_of_zero_ends_with_its_connection() {
     assert!(!connack.session_present);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_longer_expiry_than_the_limit_is_cut_and_said() {
     let broker = broker_with_limits(Limits { max_session_expiry_secs: 20, ..Limits::default() }).await;
     let (peer, connack) = Peer::connect(&broker, expiring("c", 1000)).await;
@@ -204,7 +212,6 @@ async fn a_longer_expiry_than_the_limit_is_cut_and_said() {
     assert_eq!(broker.stats().sessions, 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_second_connection_takes_the_first_one_over() {
     let broker = broker().await;
     for version in [Version::V3_1_1, Version::V5_0] {
@@ -229,7 +236,6 @@ async fn a_second_connection_takes_the_first_one_over() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn of_many_contenders_one_stays_and_all_others_are_told() {
     let broker = broker().await;
     for durable in [false, true] {
@@ -267,7 +273,6 @@ async fn of_many_contenders_one_stays_and_all_others_are_told() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_was_in_flight_goes_to_the_connection_that_took_over() {
     let broker = broker().await;
     let (mut first, _) = Peer::connect(&broker, expiring("c", 100)).await;
@@ -282,7 +287,6 @@ async fn what_was_in_flight_goes_to_the_connection_that_took_over() {
     second.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_session_changes_its_version_on_resume() {
     let broker = broker().await;
     let (mut old, _) = Peer::connect(&broker, connect_durable(Version::V3_1_1, "c")).await;

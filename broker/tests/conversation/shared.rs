@@ -4,9 +4,21 @@ use opifex_broker::Broker;
 use opifex_packet::{
     Packet, Properties, Property, Pubcomp, Pubrec, Pubrel, QoS, Subscribe, Subscription, TopicFilter, Version,
 };
-use opifex_storage_memory::MemoryStore;
 
+use crate::backend::conversations;
 use crate::peer::*;
+use crate::store::Store;
+
+conversations!(
+    each_message_goes_to_one_member_and_all_members_get_as_much,
+    members_that_are_away_do_not_make_it_unfair,
+    two_groups_and_two_filters_get_a_message_each,
+    when_all_durable_members_are_away_messages_wait_for_one,
+    a_member_that_goes_away_loses_nothing_of_qos_1_and_nothing_unsent_of_qos_2,
+    a_member_that_unsubscribes_gets_what_was_chosen_for_it,
+    a_shared_delivery_carries_its_own_subscription_identifier,
+    in_3_1_1_an_ill_formed_share_is_a_filter_that_goes_with_its_session,
+);
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
@@ -26,7 +38,7 @@ async fn take_all(peer: &mut Peer) -> Vec<String> {
     }
 }
 
-async fn publish_numbers(broker: &Broker<MemoryStore>, qos: QoS, count: usize) {
+async fn publish_numbers(broker: &Broker<Store>, qos: QoS, count: usize) {
     let mut sender = Peer::v5(broker, "numbers").await;
     for n in 0..count {
         sender.publish("a", &n.to_string(), qos).await;
@@ -41,7 +53,6 @@ fn sorted(mut numbers: Vec<String>) -> Vec<usize> {
     numbers
 }
 
-#[tokio::test(start_paused = true)]
 async fn each_message_goes_to_one_member_and_all_members_get_as_much() {
     let broker = broker().await;
     for durable in [false, true] {
@@ -76,7 +87,6 @@ async fn each_message_goes_to_one_member_and_all_members_get_as_much() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn members_that_are_away_do_not_make_it_unfair() {
     let broker = broker().await;
     let mut there = Vec::new();
@@ -93,7 +103,6 @@ async fn members_that_are_away_do_not_make_it_unfair() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn two_groups_and_two_filters_get_a_message_each() {
     let broker = broker().await;
     let mut peer = Peer::v5(&broker, "c").await;
@@ -107,7 +116,6 @@ async fn two_groups_and_two_filters_get_a_message_each() {
     assert_eq!(take_all(&mut peer).await.len(), 3);
 }
 
-#[tokio::test(start_paused = true)]
 async fn when_all_durable_members_are_away_messages_wait_for_one() {
     let broker = broker().await;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
@@ -131,7 +139,6 @@ async fn when_all_durable_members_are_away_messages_wait_for_one() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_member_that_goes_away_loses_nothing_of_qos_1_and_nothing_unsent_of_qos_2() {
     for ending in ["vanishes", "expires", "is replaced"] {
         for durable in [false, true] {
@@ -186,7 +193,6 @@ async fn a_member_that_goes_away_loses_nothing_of_qos_1_and_nothing_unsent_of_qo
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_member_that_unsubscribes_gets_what_was_chosen_for_it() {
     let broker = broker().await;
     let mut member = Peer::v5(&broker, "m").await;
@@ -214,7 +220,6 @@ async fn a_member_that_unsubscribes_gets_what_was_chosen_for_it() {
     assert_eq!((messages, unsubacks), (3, 1));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_shared_delivery_carries_its_own_subscription_identifier() {
     let broker = broker().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -230,7 +235,6 @@ async fn a_shared_delivery_carries_its_own_subscription_identifier() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn in_3_1_1_an_ill_formed_share_is_a_filter_that_goes_with_its_session() {
     let broker = broker().await;
     let mut peer = Peer::v4(&broker, "odd").await;

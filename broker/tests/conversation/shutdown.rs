@@ -5,15 +5,25 @@ use std::time::Duration;
 use opifex_broker::Broker;
 use opifex_packet::{Packet, Property, QoS, ReasonCode, Version};
 use opifex_storage::{PageLimit, Persistence, RecordKind};
-use opifex_storage_memory::MemoryStore;
 use tokio::time::Instant;
 
+use crate::backend::conversations;
 use crate::gated_store::{GatedStore, Gates};
 use crate::peer::*;
+use crate::store::Store;
 
-#[tokio::test(start_paused = true)]
+conversations!(
+    clients_are_told_and_the_store_is_closed,
+    a_broker_that_stops_takes_nobody_in,
+    those_who_have_not_said_connect_hold_up_nobody,
+    a_client_that_does_not_read_holds_up_the_stop_only_so_long,
+    acknowledgements_that_wait_for_the_store_leave_first,
+    a_store_that_hangs_holds_up_the_stop_only_so_long,
+    wills_of_sessions_that_end_are_published_and_those_of_others_wait,
+);
+
 async fn clients_are_told_and_the_store_is_closed() {
-    let store = MemoryStore::new();
+    let store = Store::new();
     let broker = broker_over(store.clone()).await;
     let mut five = Peer::v5(&broker, "five").await;
     let mut four = Peer::v4(&broker, "four").await;
@@ -24,11 +34,11 @@ async fn clients_are_told_and_the_store_is_closed() {
     durable.expect_disconnect(ReasonCode::ServerShuttingDown).await;
     assert_eq!(broker.stats().connections, 0);
     assert!(store.scan(RecordKind::Session, None, PageLimit::items(1)).await.is_err(), "it is closed");
+    drop(broker);
     let sessions = store.reopen().scan(RecordKind::Session, None, PageLimit::items(9)).await.unwrap();
     assert_eq!(sessions.items.len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_broker_that_stops_takes_nobody_in() {
     let broker = broker().await;
     broker.shutdown().await;
@@ -38,7 +48,6 @@ async fn a_broker_that_stops_takes_nobody_in() {
     assert!(matches!(said, Err(opifex_broker::PublishError::Stopped)));
 }
 
-#[tokio::test(start_paused = true)]
 async fn those_who_have_not_said_connect_hold_up_nobody() {
     let broker = broker().await;
     let mut silent = Peer::open(&broker, Version::V5_0);
@@ -52,7 +61,6 @@ async fn those_who_have_not_said_connect_hold_up_nobody() {
     halfway.expect_closed().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_holds_up_the_stop_only_so_long() {
     let broker = broker().await;
     let mut stuck = Peer::open_narrow(&broker, Version::V5_0, 300);
@@ -66,7 +74,6 @@ async fn a_client_that_does_not_read_holds_up_the_stop_only_so_long() {
     assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
 }
 
-#[tokio::test(start_paused = true)]
 async fn acknowledgements_that_wait_for_the_store_leave_first() {
     for hold in
         [Gates { hold_orders: true, ..Gates::default() }, Gates { hold_commits: true, ..Gates::default() }]
@@ -101,7 +108,6 @@ async fn acknowledgements_that_wait_for_the_store_leave_first() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_holds_up_the_stop_only_so_long() {
     let store = GatedStore::new();
     let broker = broker_over(store.clone()).await;
@@ -117,8 +123,8 @@ async fn a_store_that_hangs_holds_up_the_stop_only_so_long() {
 }
 
 /// The payloads that wait for "keeper" in this store.
-async fn kept(store: MemoryStore) -> Vec<String> {
-    let broker: Broker<MemoryStore> = broker_over(store).await;
+async fn kept(store: Store) -> Vec<String> {
+    let broker: Broker<Store> = broker_over(store).await;
     let (mut keeper, connack) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
     assert!(connack.session_present);
     let mut kept = Vec::new();
@@ -129,9 +135,8 @@ async fn kept(store: MemoryStore) -> Vec<String> {
     kept
 }
 
-#[tokio::test(start_paused = true)]
 async fn wills_of_sessions_that_end_are_published_and_those_of_others_wait() {
-    let store = MemoryStore::new();
+    let store = Store::new();
     let broker = broker_over(store.clone()).await;
     let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
     keeper.subscribe("will/#", QoS::AtLeastOnce).await;
@@ -146,5 +151,6 @@ async fn wills_of_sessions_that_end_are_published_and_those_of_others_wait() {
     let (_mortal, _) = Peer::connect(&broker, mortal).await;
     let (_durable, _) = Peer::connect(&broker, durable).await;
     broker.shutdown().await;
+    drop(broker);
     assert_eq!(kept(store.reopen()).await, ["mortal"]);
 }

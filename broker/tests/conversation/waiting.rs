@@ -4,8 +4,22 @@ use opifex_broker::Limits;
 use opifex_packet::{Packet, Puback, Pubrel, QoS, ReasonCode, Version};
 use opifex_storage::ErrorKind;
 
+use crate::backend::conversations;
 use crate::gated_store::{GatedStore, Gates};
 use crate::peer::*;
+
+conversations!(
+    acknowledgements_wait_until_what_they_acknowledge_is_durable,
+    a_message_is_delivered_when_it_is_ordered_and_not_before,
+    a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable,
+    suback_and_connack_of_a_durable_session_wait,
+    a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_over,
+    a_store_that_hangs_closes_the_connection_that_waits_for_it,
+    a_store_that_is_full_refuses_what_grows_with_0x97,
+    a_store_that_fails_closes_the_connection_without_an_acknowledgement,
+    a_subscription_made_while_a_retained_message_is_on_its_way_gets_it,
+    retained_messages_are_read_when_those_that_were_delivered_are_durable,
+);
 
 const HOLD_ORDERS: Gates = Gates { hold_opens: false, hold_orders: true, hold_commits: false, refuse: None };
 const HOLD_COMMITS: Gates = Gates { hold_opens: false, hold_orders: false, hold_commits: true, refuse: None };
@@ -18,7 +32,6 @@ async fn slow() -> (opifex_broker::Broker<GatedStore>, GatedStore, Peer) {
     (broker, store, keeper)
 }
 
-#[tokio::test(start_paused = true)]
 async fn acknowledgements_wait_until_what_they_acknowledge_is_durable() {
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         for hold in [HOLD_ORDERS, HOLD_COMMITS] {
@@ -46,7 +59,6 @@ async fn acknowledgements_wait_until_what_they_acknowledge_is_durable() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_message_is_delivered_when_it_is_ordered_and_not_before() {
     let (broker, store, mut keeper) = slow().await;
     let mut plain = Peer::v5(&broker, "plain").await;
@@ -64,7 +76,6 @@ async fn a_message_is_delivered_when_it_is_ordered_and_not_before() {
     sender.expect(Puback::new(id(77))).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable() {
     let (broker, store, mut keeper) = slow().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -84,7 +95,6 @@ async fn a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable() {
     keeper.expect(Pubrel::new(packet_id)).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn suback_and_connack_of_a_durable_session_wait() {
     let (broker, store, mut keeper) = slow().await;
     store.set(Gates { hold_opens: true, ..HOLD_COMMITS });
@@ -104,7 +114,6 @@ async fn suback_and_connack_of_a_durable_session_wait() {
     assert!(matches!(other.receive().await, Packet::Connack(_)));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_over() {
     let (broker, store, _keeper) = slow().await;
     let mut hello = connect(Version::V5_0, "c");
@@ -128,7 +137,6 @@ async fn a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_
     assert!(matches!(second.receive().await, Packet::Connack(_)));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_closes_the_connection_that_waits_for_it() {
     let store = GatedStore::new();
     let limits = Limits { store_timeout: std::time::Duration::from_secs(10), ..Limits::default() };
@@ -150,7 +158,6 @@ async fn a_store_that_hangs_closes_the_connection_that_waits_for_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_store_that_is_full_refuses_what_grows_with_0x97() {
     for kind in [ErrorKind::Full, ErrorKind::TooLarge] {
         let (broker, store, _keeper) = slow().await;
@@ -176,7 +183,6 @@ async fn a_store_that_is_full_refuses_what_grows_with_0x97() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_closes_the_connection_without_an_acknowledgement() {
     let (broker, store, mut keeper) = slow().await;
     let mut sender = Peer::v5(&broker, "s").await;
@@ -188,7 +194,6 @@ async fn a_store_that_fails_closes_the_connection_without_an_acknowledgement() {
     assert!(matches!(said, Err(opifex_broker::PublishError::Store(_))));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_subscription_made_while_a_retained_message_is_on_its_way_gets_it() {
     for durable in [false, true] {
         let (broker, store, _keeper) = slow().await;
@@ -204,4 +209,18 @@ async fn a_subscription_made_while_a_retained_message_is_on_its_way_gets_it() {
         store.open_all();
         assert_eq!(newcomer.receive_text().await, "x");
     }
+}
+
+/// A read shows a batch at the latest when it is durable: before, it might answer the value before it.
+async fn retained_messages_are_read_when_those_that_were_delivered_are_durable() {
+    let (broker, store, _keeper) = slow().await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    let mut late = Peer::v5(&broker, "late").await;
+    store.set(HOLD_COMMITS);
+    sender.send(retained("r", "x", QoS::AtLeastOnce)).await;
+    pass_secs(1).await;
+    late.subscribe("r", QoS::AtLeastOnce).await;
+    late.expect_silence().await;
+    store.open_all();
+    assert_eq!(late.receive_text().await, "x");
 }

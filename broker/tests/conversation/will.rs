@@ -2,7 +2,31 @@
 
 use opifex_packet::{Connect, Disconnect, Properties, Property, QoS, ReasonCode, Version};
 
+use crate::backend::conversations;
 use crate::peer::*;
+use crate::store::Store;
+
+conversations!(
+    a_will_is_not_sent_after_disconnect,
+    a_will_is_sent_when_the_client_vanishes,
+    a_will_is_sent_after_a_disconnect_that_asks_for_it,
+    a_will_is_sent_when_the_client_breaks_the_protocol,
+    a_will_is_sent_when_keep_alive_runs_out,
+    a_will_comes_after_everything_that_the_client_has_published,
+    a_takeover_publishes_the_will_of_a_session_that_ends_with_it,
+    a_takeover_publishes_a_will_without_delay_though_the_session_goes_on,
+    a_takeover_within_the_delay_cancels_the_will,
+    a_takeover_with_clean_start_publishes_the_will_at_once,
+    a_delayed_will_waits,
+    a_client_that_is_back_within_the_delay_has_no_will_published,
+    the_end_of_the_session_ends_the_delay,
+    a_delay_in_a_session_that_ends_with_its_connection_is_no_delay,
+    disconnect_with_will_and_an_expiry_of_zero_ends_the_delay,
+    a_retained_will_is_retained,
+    a_will_keeps_its_properties_and_its_expiry_counts_from_its_publication,
+    a_will_reaches_a_durable_session_that_is_away,
+    no_local_holds_for_no_will_of_another_session,
+);
 
 const VERSIONS: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5_0];
 
@@ -25,14 +49,13 @@ fn delayed(client_id: &str, delay_secs: u32, expiry_secs: u32) -> Connect<'stati
 }
 
 /// The broker, and one that listens to wills.
-async fn mourner() -> (opifex_broker::Broker<opifex_storage_memory::MemoryStore>, Peer) {
+async fn mourner() -> (opifex_broker::Broker<Store>, Peer) {
     let broker = broker().await;
     let mut listener = Peer::v5(&broker, "listener").await;
     listener.subscribe("will", QoS::ExactlyOnce).await;
     (broker, listener)
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_is_not_sent_after_disconnect() {
     let (broker, mut listener) = mourner().await;
     for version in VERSIONS {
@@ -47,7 +70,6 @@ async fn a_will_is_not_sent_after_disconnect() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_is_sent_when_the_client_vanishes() {
     let (broker, mut listener) = mourner().await;
     for version in VERSIONS {
@@ -66,7 +88,6 @@ async fn a_will_is_sent_when_the_client_vanishes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_is_sent_after_a_disconnect_that_asks_for_it() {
     let (broker, mut listener) = mourner().await;
     for hello in [mortal(Version::V5_0, "c"), delayed("d", 0, 100)] {
@@ -77,7 +98,6 @@ async fn a_will_is_sent_after_a_disconnect_that_asks_for_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_is_sent_when_the_client_breaks_the_protocol() {
     let (broker, mut listener) = mourner().await;
     for hello in [mortal(Version::V5_0, "c"), delayed("d", 0, 100)] {
@@ -89,7 +109,6 @@ async fn a_will_is_sent_when_the_client_breaks_the_protocol() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_is_sent_when_keep_alive_runs_out() {
     let (broker, mut listener) = mourner().await;
     let mut hello = mortal(Version::V3_1_1, "c");
@@ -99,7 +118,6 @@ async fn a_will_is_sent_when_keep_alive_runs_out() {
     assert_eq!(listener.receive_text().await, "gone");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_comes_after_everything_that_the_client_has_published() {
     let (broker, mut listener) = mourner().await;
     let (mut peer, _) = Peer::connect(&broker, mortal(Version::V5_0, "c")).await;
@@ -113,7 +131,6 @@ async fn a_will_comes_after_everything_that_the_client_has_published() {
     assert_eq!(listener.receive_text().await, "gone");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_takeover_publishes_the_will_of_a_session_that_ends_with_it() {
     let (broker, mut listener) = mourner().await;
     let (mut first, _) = Peer::connect(&broker, mortal(Version::V5_0, "c")).await;
@@ -124,7 +141,6 @@ async fn a_takeover_publishes_the_will_of_a_session_that_ends_with_it() {
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_takeover_publishes_a_will_without_delay_though_the_session_goes_on() {
     let (broker, mut listener) = mourner().await;
     let (mut first, _) = Peer::connect(&broker, delayed("c", 0, 100)).await;
@@ -136,7 +152,6 @@ async fn a_takeover_publishes_a_will_without_delay_though_the_session_goes_on() 
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_takeover_within_the_delay_cancels_the_will() {
     let (broker, mut listener) = mourner().await;
     let (mut first, _) = Peer::connect(&broker, delayed("c", 30, 100)).await;
@@ -149,7 +164,6 @@ async fn a_takeover_within_the_delay_cancels_the_will() {
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_takeover_with_clean_start_publishes_the_will_at_once() {
     let (broker, mut listener) = mourner().await;
     let (mut first, _) = Peer::connect(&broker, delayed("c", 30, 100)).await;
@@ -160,7 +174,6 @@ async fn a_takeover_with_clean_start_publishes_the_will_at_once() {
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_delayed_will_waits() {
     let (broker, mut listener) = mourner().await;
     let (peer, _) = Peer::connect(&broker, delayed("c", 30, 100)).await;
@@ -173,7 +186,6 @@ async fn a_delayed_will_waits() {
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_client_that_is_back_within_the_delay_has_no_will_published() {
     let (broker, mut listener) = mourner().await;
     let (peer, _) = Peer::connect(&broker, delayed("c", 30, 100)).await;
@@ -187,7 +199,6 @@ async fn a_client_that_is_back_within_the_delay_has_no_will_published() {
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_end_of_the_session_ends_the_delay() {
     let (broker, mut listener) = mourner().await;
     let (peer, _) = Peer::connect(&broker, delayed("c", 1000, 10)).await;
@@ -199,7 +210,6 @@ async fn the_end_of_the_session_ends_the_delay() {
     listener.expect_silence().await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_delay_in_a_session_that_ends_with_its_connection_is_no_delay() {
     let (broker, mut listener) = mourner().await;
     let (peer, _) = Peer::connect(&broker, delayed("c", 1000, 0)).await;
@@ -207,7 +217,6 @@ async fn a_delay_in_a_session_that_ends_with_its_connection_is_no_delay() {
     assert_eq!(listener.receive_text().await, "gone");
 }
 
-#[tokio::test(start_paused = true)]
 async fn disconnect_with_will_and_an_expiry_of_zero_ends_the_delay() {
     let (broker, mut listener) = mourner().await;
     let (peer, _) = Peer::connect(&broker, delayed("c", 1000, 1000)).await;
@@ -217,7 +226,6 @@ async fn disconnect_with_will_and_an_expiry_of_zero_ends_the_delay() {
     assert_eq!(listener.receive_text().await, "gone");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_retained_will_is_retained() {
     let (broker, mut listener) = mourner().await;
     for durable in [false, true] {
@@ -242,7 +250,6 @@ async fn a_retained_will_is_retained() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_keeps_its_properties_and_its_expiry_counts_from_its_publication() {
     let (broker, mut listener) = mourner().await;
     for (delay, expiry) in [(0, 0), (30, 100)] {
@@ -271,7 +278,6 @@ async fn a_will_keeps_its_properties_and_its_expiry_counts_from_its_publication(
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_will_reaches_a_durable_session_that_is_away() {
     let (broker, _listener) = mourner().await;
     for hello in [mortal(Version::V3_1_1, "c"), delayed("d", 5, 100)] {
@@ -288,7 +294,6 @@ async fn a_will_reaches_a_durable_session_that_is_away() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn no_local_holds_for_no_will_of_another_session() {
     let (broker, mut listener) = mourner().await;
     let mut wanted = options(QoS::AtLeastOnce);

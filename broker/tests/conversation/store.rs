@@ -1,0 +1,162 @@
+//! A store of the backend that the test runs on, in a directory of its own.
+//!
+//! It adds nothing to its engine but that paused time stands while the engine works, be it on a call or on what it
+//! ordered and has not made durable yet.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use opifex_packet::TopicFilter;
+use opifex_storage::{
+    Batch, Capabilities, Cursor, Due, Durability, ErrorKind, OpenSession, OpenedSession, Page, PageLimit,
+    Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, StoreError,
+    Timestamp,
+};
+use opifex_storage_memory::MemoryStore;
+use opifex_storage_sled::{SledOptions, SledStore};
+use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+use crate::attention::Attention;
+use crate::backend::Backend;
+
+/// See the module's documentation. Clones are handles to the same open store.
+#[derive(Clone)]
+pub(crate) struct Store {
+    engine: Arc<Engine>,
+    attention: Attention,
+    /// Goes after the engine.
+    place: Option<Arc<TempDir>>,
+}
+
+enum Engine {
+    Memory(MemoryStore),
+    Sqlite(SqliteStore),
+    Sled(Box<SledStore>),
+}
+
+impl Store {
+    /// An empty store.
+    pub(crate) fn new() -> Store {
+        let place = match Backend::current() {
+            Backend::Memory => None,
+            Backend::Sqlite | Backend::Sled => Some(Arc::new(place())),
+        };
+        let engine = match &place {
+            None => Engine::Memory(MemoryStore::new()),
+            Some(place) => Engine::open(place.path()),
+        };
+        Store { engine: Arc::new(engine), attention: Attention::default(), place }
+    }
+
+    /// Opens it again, when everybody else who had it is gone.
+    pub(crate) fn reopen(self) -> Store {
+        let engine = Arc::into_inner(self.engine).expect("nobody else has the store");
+        let engine = match (engine, &self.place) {
+            (Engine::Memory(store), _) => Engine::Memory(store.reopen()),
+            (engine, Some(place)) => {
+                drop(engine);
+                Engine::open(place.path())
+            }
+            (_, None) => unreachable!("what is not in memory has a place"),
+        };
+        Store { engine: Arc::new(engine), attention: Attention::default(), place: self.place }
+    }
+}
+
+/// A directory in memory where the system has one: what is tested here is not the disk.
+fn place() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
+}
+
+impl Engine {
+    fn open(directory: &Path) -> Engine {
+        match Backend::current() {
+            Backend::Memory => unreachable!("a store in memory has no directory"),
+            Backend::Sqlite => {
+                let options =
+                    SqliteOptions { durability: Durability::Process, ..SqliteOptions::new(directory) };
+                Engine::Sqlite(SqliteStore::open(options).unwrap())
+            }
+            Backend::Sled => {
+                let options = SledOptions { cache_bytes: 1 << 20, ..SledOptions::default() };
+                Engine::Sled(Box::new(SledStore::open_with(directory.join("sled"), options).unwrap()))
+            }
+        }
+    }
+}
+
+/// Asks the engine while time stands: in a task of its own, since who asks may not look for the answer.
+macro_rules! ask {
+    ($self:ident, $store:ident => $call:expr) => {{
+        match &*$self.engine {
+            Engine::Memory($store) => $call.await,
+            Engine::Sqlite(_) | Engine::Sled(_) => {
+                let engine = $self.engine.clone();
+                let answer = $self.attention.attend(async move {
+                    match &*engine {
+                        Engine::Memory($store) => $call.await,
+                        Engine::Sqlite($store) => $call.await,
+                        Engine::Sled($store) => $call.await,
+                    }
+                });
+                answer.await.unwrap_or_else(|| Err(cut_off()))
+            }
+        }
+    }};
+}
+
+fn cut_off() -> StoreError {
+    StoreError::unknown(ErrorKind::Closed, "the runtime has ended")
+}
+
+impl Persistence for Store {
+    fn capabilities(&self) -> &Capabilities {
+        match &*self.engine {
+            Engine::Memory(store) => store.capabilities(),
+            Engine::Sqlite(store) => store.capabilities(),
+            Engine::Sled(store) => store.capabilities(),
+        }
+    }
+
+    async fn open_session(&self, open: OpenSession) -> Result<OpenedSession> {
+        ask!(self, store => store.open_session(open))
+    }
+
+    async fn submit(&self, batch: Batch) -> Result<Receipt> {
+        if let Engine::Memory(store) = &*self.engine {
+            return store.submit(batch).await;
+        }
+        let receipt = ask!(self, store => store.submit(batch))?;
+        let outcomes = receipt.outcomes().to_vec();
+        let commit = self.attention.attend(receipt.durable());
+        Ok(Receipt::pending(outcomes, async move { commit.await.unwrap_or_else(|| Err(cut_off())) }))
+    }
+
+    async fn queue(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {
+        ask!(self, store => store.queue(session, after, limit))
+    }
+
+    async fn retained(
+        &self,
+        filters: &[TopicFilter<'_>],
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> Result<Page<Retained>> {
+        let filters: Vec<_> = filters.iter().map(|filter| filter.clone().into_owned()).collect();
+        ask!(self, store => store.retained(&filters, cursor, limit))
+    }
+
+    async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>> {
+        ask!(self, store => store.scan(kind, cursor, limit))
+    }
+
+    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
+        ask!(self, store => store.due(now, limit))
+    }
+
+    async fn close(&self) -> Result<()> {
+        ask!(self, store => store.close())
+    }
+}
