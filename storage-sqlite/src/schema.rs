@@ -63,8 +63,14 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
-/// A file that begins otherwise is not opened by the engine at all.
+/// A file that begins otherwise is not opened by the engine at all. But one beside its journal is: a power loss while the
+/// database was made has left half of it, and the engine takes that back.
 fn check_magic(path: &Path) -> Result<()> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if Path::new(&journal).exists() {
+        return Ok(());
+    }
     let Ok(mut file) = File::open(path) else { return Ok(()) };
     let mut start = Vec::new();
     file.by_ref()
