@@ -1,0 +1,150 @@
+//! What is acknowledged survives power loss: the real program is recorded below its feet, and the disk that a power loss
+//! would leave is rebuilt at every sync point and asked for all that was acknowledged until then.
+//!
+//! The record is made by `../shim/shim.c`; the model of a disk is in `disk.rs`, what counts as a promise in
+//! `promises.rs`. Each check is shown to fail: with syncs that do nothing, and with `--durability process`.
+//!
+//! `OPIFEX_POWER_LOSS=all` has ten times the load, and checks every sync point with more random parts.
+//! `OPIFEX_POWER_LOSS_SEED` repeats a run's choices.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+#[path = "../program/child.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod child;
+#[path = "../shim/shim.rs"]
+mod shim;
+
+mod chance;
+mod token;
+
+mod load;
+mod trace;
+
+mod acknowledged;
+mod disk;
+mod found;
+mod promises;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use load::Load;
+use replay::{Outcome, Plan};
+use shim::{Call, Event, Order, Phase, Watched};
+
+const DISK: [&str; 4] = ["--storage", "sqlite", "--durability", "disk"];
+const PROCESS: [&str; 4] = ["--storage", "sqlite", "--durability", "process"];
+
+/// What is repeated to repeat a failure, as far as the program's own timing allows.
+fn seed() -> u64 {
+    let given = std::env::var("OPIFEX_POWER_LOSS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("OPIFEX_POWER_LOSS_SEED={seed}");
+    seed
+}
+
+fn everything() -> bool {
+    std::env::var_os("OPIFEX_POWER_LOSS").is_some_and(|mode| mode == "all")
+}
+
+#[test]
+fn at_every_sync_point_all_that_was_acknowledged_is_on_the_disk() {
+    let load = if everything() {
+        Load { publishers: 8, messages: [500, 1_500], syncs: 4_000 }
+    } else {
+        Load { publishers: 3, messages: [60, 60], syncs: 560 }
+    };
+    let points = if everything() { usize::MAX } else { 60 };
+    let parts = if everything() { 6 } else { 2 };
+
+    let watched = load::record(&DISK, load, &[]);
+    let events = watched.events();
+    let packets = trace::packets(&events);
+    let verdict = acknowledged::check(&events, &packets);
+    println!("{} acknowledgements left after their sync", verdict.looked_at - verdict.early.len());
+    assert!(verdict.early.is_empty(), "{:#?}", verdict.early);
+    assert!(verdict.looked_at > 500, "{verdict:?}");
+    // Else the log's way into the database was not under test.
+    let copied = syncs_of(&events, "opifex.db", 1);
+    assert!(copied > 0, "the log was never copied");
+
+    let outcome = replay::check(&events, &packets, &watched.disk(), Plan { points, parts, seed: seed() });
+    println!("{outcome}");
+    assert!(outcome.broken.is_empty(), "{:#?}", outcome.broken);
+    assert!(outcome.checked_points >= 60 && outcome.pending > 0, "{outcome}");
+    expect_all_recorded(&watched, &outcome);
+}
+
+#[test]
+fn a_power_loss_while_a_store_is_made_leaves_one_that_opens() {
+    let watched = load::record(&DISK, Load { publishers: 1, messages: [1, 0], syncs: 0 }, &[]);
+    let events = watched.events();
+    let parts = if everything() { 2_000 } else { 30 };
+    let plan = Plan { points: usize::MAX, parts, seed: seed() };
+    let outcome = replay::check(&events, &trace::packets(&events), &watched.disk(), plan);
+    println!("{outcome}");
+    assert!(outcome.broken.is_empty(), "{:#?}", outcome.broken);
+}
+
+#[test]
+fn with_syncs_that_do_nothing_both_checks_fail() {
+    let load = Load { publishers: 2, messages: [40, 10], syncs: 0 };
+    let watched = load::record(&DISK, load, &[(Order::SwallowSyncs, 1)]);
+    let events = watched.events();
+    let packets = trace::packets(&events);
+    let verdict = acknowledged::check(&events, &packets);
+    assert!(verdict.looked_at > 0 && verdict.early.len() == verdict.looked_at, "{verdict:?}");
+    let outcome =
+        replay::check(&events, &packets, &watched.disk(), Plan { points: 10, parts: 4, seed: seed() });
+    assert!(!outcome.broken.is_empty(), "{outcome}");
+}
+
+#[test]
+fn with_durability_process_both_checks_fail() {
+    let watched = load::record(&PROCESS, Load { publishers: 3, messages: [60, 20], syncs: 0 }, &[]);
+    let events = watched.events();
+    let packets = trace::packets(&events);
+    assert!(!acknowledged::check(&events, &packets).early.is_empty());
+    let outcome =
+        replay::check(&events, &packets, &watched.disk(), Plan { points: 10, parts: 2, seed: seed() });
+    assert!(!outcome.broken.is_empty(), "{outcome}");
+}
+
+/// How often a file of that name was synced in that life.
+fn syncs_of(events: &[Event], name: &str, run: usize) -> usize {
+    let mut paths = BTreeMap::new();
+    let mut syncs = 0;
+    for event in events.iter().filter(|event| event.object.run == run) {
+        let object = (event.object.run, event.object.number);
+        match &event.call {
+            Call::Open { path, .. } => drop(paths.insert(object, path.ends_with(name))),
+            Call::Sync if matches!(event.phase, Phase::End { .. }) => syncs += usize::from(paths[&object]),
+            _ => {}
+        }
+    }
+    syncs
+}
+
+/// The files as the record has them are those that the program has left: no call has gone past the shim.
+fn expect_all_recorded(watched: &Watched, outcome: &Outcome) {
+    let mut there: Vec<PathBuf> = Vec::new();
+    let mut directories = vec![watched.disk()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let list = if entry.file_type().unwrap().is_dir() { &mut directories } else { &mut there };
+            list.push(entry.path());
+        }
+    }
+    there.retain(|path| !path.to_str().unwrap().ends_with("-shm"));
+    there.sort();
+    let recorded: BTreeMap<&Path, &Vec<u8>> =
+        outcome.as_seen.iter().filter_map(|(path, bytes)| Some((path.as_path(), bytes.as_ref()?))).collect();
+    assert_eq!(recorded.keys().copied().collect::<Vec<_>>(), there);
+    assert!(there.len() >= 3, "{there:?}");
+    for path in &there {
+        assert!(*recorded[path.as_path()] == std::fs::read(path).unwrap(), "{} differs", path.display());
+    }
+}
