@@ -71,7 +71,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         };
         let Some(mut session) = session else { return Ok(Outcome::Absent) };
         let key = key::queued(id, entry.seq);
-        if self.has::<QueuedRow>(&key)? {
+        if self.has(&key)? {
             return Ok(Outcome::Present);
         }
         let body = match (&entry.message, shared) {
@@ -141,7 +141,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
 
     fn restore_retained(&mut self, Retained { message, version }: Retained) -> Result<Outcome> {
         let key = key::retained(&message.topic);
-        if self.has::<RetainedRow>(&key)? {
+        if self.has(&key)? {
             return Ok(Outcome::Present);
         }
         if let Some(at) = message.expires_at {
@@ -154,7 +154,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
 
     fn restore_will(&mut self, will: WillRecord) -> Result<Outcome> {
         let key = key::will(will.session, will.epoch);
-        if self.has::<WillRecord>(&key)? {
+        if self.has(&key)? {
             return Ok(Outcome::Present);
         }
         if let Some(at) = will.due_at {

@@ -124,6 +124,7 @@ fn note_beside(
             retained.message.expires_at.map(|at| key::due(at, &item))
         }
         Record::Will(will) => will.due_at.map(|at| key::due(at, &DueKey::Will(will.session, will.epoch))),
+        Record::Ended(session, at) => Some(key::due(*at, &DueKey::Ended(session.id))),
         Record::Subscription(..) | Record::Inbound(_) => None,
     };
     if let Some(due) = due
