@@ -21,13 +21,14 @@ use tree::{Map, Tree};
 
 type Store = KvPersistence<Tree>;
 
-const KINDS: [RecordKind; 6] = [
+const KINDS: [RecordKind; 7] = [
     RecordKind::Session,
     RecordKind::Subscription,
     RecordKind::Queued,
     RecordKind::Inbound,
     RecordKind::Retained,
     RecordKind::Will,
+    RecordKind::Ended,
 ];
 
 /// The end of time: everything that can become due has.

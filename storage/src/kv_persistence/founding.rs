@@ -1,9 +1,9 @@
 //! The first look into an engine: whether it holds a store, none yet, or somebody else's rows; and what of the store's
 //! own row can be made good when it is damaged.
 
-use crate::encoding::key::{self, DueKey, kind};
+use crate::encoding::key::{self, kind};
 use crate::encoding::{Counters, RetainedRow, SessionRow, StoredRecord, seal, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, go_past};
+use crate::kv_persistence::page::MAX_EXAMINED;
 use crate::kv_persistence::transaction::{Found, Rows};
 use crate::{
     ErrorKind, KvRange, KvSnapshot, OrderedKv, Result, SessionId, StoreError, WillRecord, WriteBatch,
@@ -113,20 +113,8 @@ fn whole<R: StoredRecord>(
     })
 }
 
-/// Names what no walk of records comes by: rows between the kinds, and damaged ones of sessions that ended.
+/// Names rows between the kinds, which no walk of records comes by.
 fn note_strangers(rows: &impl KvSnapshot, damaged: &mut Vec<StoreError>) -> Result<()> {
-    let (from, to) = key::all(kind::ENDED);
-    for row in rows.range(&from, &to).take(MAX_EXAMINED) {
-        let (key, value) = row?;
-        let Some(row) = go_past(damaged, unseal::<SessionRow>(&key, &value))? else { continue };
-        let due = row.ended_at.map(|at| Ok(key::due(at, &DueKey::Ended(key::session_of(&key)?))));
-        if let Some(due) = due.transpose()?
-            && !rows.has(&due)?
-        {
-            let what = format!("{} is missing", key::describe(&due));
-            damaged.push(StoreError::not_applied(ErrorKind::Corrupt, what));
-        }
-    }
     let mut kinds = kind::ALL;
     kinds.sort_unstable();
     let mut from = 0;
