@@ -22,7 +22,6 @@ mod load;
 mod trace;
 
 mod acknowledged;
-mod batching;
 mod disk;
 mod found;
 mod promises;
