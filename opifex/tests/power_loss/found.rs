@@ -54,7 +54,7 @@ pub(crate) fn read(store: &impl Persistence) -> Result<Found> {
                 Record::Subscription(id, _) | Record::Queued(id, _) => *id,
                 Record::Inbound(inbound) => inbound.session,
                 Record::Will(will) => will.session,
-                Record::Session(_) | Record::Retained(_) => continue,
+                Record::Session(_) | Record::Retained(_) | Record::Ended(..) => continue,
             };
             let Some(session) = clients.get(&id).and_then(|client| found.sessions.get_mut(client)) else {
                 continue;
@@ -76,7 +76,7 @@ pub(crate) fn read(store: &impl Persistence) -> Result<Found> {
                     session.inbound.insert(inbound.packet_id.get());
                 }
                 Record::Will(will) => session.will = token(&will.will.message),
-                Record::Session(_) | Record::Retained(_) => {}
+                Record::Session(_) | Record::Retained(_) | Record::Ended(..) => {}
             }
         }
     }

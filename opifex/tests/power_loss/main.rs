@@ -22,6 +22,7 @@ mod load;
 mod trace;
 
 mod acknowledged;
+mod batching;
 mod disk;
 mod found;
 mod promises;
