@@ -12,7 +12,7 @@ use opifex_packet::{
 };
 
 use crate::child::Program;
-use crate::shim::{Client, Order, Watched, durable};
+use crate::shim::{Answer, Client, Order, Watched, durable};
 use crate::token::Token;
 
 /// How much is published: by how many, and how many messages each in either life.
@@ -98,8 +98,8 @@ fn publish(address: SocketAddr, publisher: u16, first: u32, count: u32) {
             _ => (format!("a/{publisher}/{}", n % 2), false),
         };
         let payload = if n % 25 == 20 { Vec::new() } else { Token { publisher, n }.payload(len) };
-        let reason = client.publish(qos, retain, &topic, &payload).unwrap();
-        assert!(!reason.is_error(), "{reason:?}");
+        let answer = client.publish(qos, retain, &topic, &payload).unwrap();
+        assert!(matches!(answer, Answer::Reason(reason) if !reason.is_error()), "{answer:?}");
     }
 }
 

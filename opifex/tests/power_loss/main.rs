@@ -13,14 +13,18 @@
 #[allow(dead_code, reason = "shared with the other tests")]
 mod child;
 #[path = "../shim/shim.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the other tests")]
 mod shim;
 
 mod chance;
+#[path = "../shim/token.rs"]
 mod token;
 
 mod load;
+#[path = "../shim/trace.rs"]
 mod trace;
 
+#[path = "../shim/acknowledged.rs"]
 mod acknowledged;
 mod batching;
 mod disk;

@@ -1,5 +1,6 @@
 //! A client for programs whose disk fails: whatever happens is an answer, not a panic. One call, one packet.
 
+use std::fmt;
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -14,11 +15,39 @@ const VERSION: Version = Version::V5_0;
 /// Longer than any answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A CONNECT was refused.
+#[derive(Debug)]
+struct Refused(ReasonCode);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CONNECT was refused: {:?}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The reason code of a CONNECT that was refused, when that is what went wrong.
+#[allow(dead_code, reason = "shared by several tests")]
+pub(crate) fn refusal(error: &Error) -> Option<ReasonCode> {
+    error.get_ref()?.downcast_ref().map(|Refused(reason)| *reason)
+}
+
+/// What a publish is answered with.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The reason code of PUBACK or PUBREC.
+    Reason(ReasonCode),
+    /// The end of the connection, with the reason code of a DISCONNECT where one came.
+    Closed(Option<ReasonCode>),
+}
+
 /// One client of MQTT 5.0.
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
     next_id: u16,
+    disconnected: Option<ReasonCode>,
 }
 
 /// A CONNECT that goes on with what is stored, and whose session never expires.
@@ -36,10 +65,11 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut client = Client { stream, received: Vec::new(), next_id: 0 };
+        let mut client = Client { stream, received: Vec::new(), next_id: 0, disconnected: None };
         client.send(connect)?;
         match client.receive()? {
             Packet::Connack(connack) if !connack.reason.is_error() => Ok((client, connack)),
+            Packet::Connack(connack) => Err(Error::other(Refused(connack.reason))),
             other => Err(Error::other(format!("expected CONNACK, not {other:?}"))),
         }
     }
@@ -69,25 +99,29 @@ impl Client {
         }
     }
 
-    /// Publishes, and answers the reason code of PUBACK or PUBREC; after a PUBREC, once the handshake is through.
-    pub(crate) fn publish(
-        &mut self,
-        qos: QoS,
-        retain: bool,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<ReasonCode> {
-        let id = self.start_publish(qos, retain, topic, payload)?;
+    /// Publishes, and answers how it was answered; after a PUBREC, once the handshake is through or the connection is.
+    /// The error is a wait without end.
+    pub(crate) fn publish(&mut self, qos: QoS, retain: bool, topic: &str, payload: &[u8]) -> Result<Answer> {
+        let answered =
+            self.start_publish(qos, retain, topic, payload).and_then(|id| self.acknowledgement(id));
+        match answered {
+            Ok(reason) => Ok(Answer::Reason(reason)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(error),
+            Err(_) => Ok(Answer::Closed(self.disconnected)),
+        }
+    }
+
+    fn acknowledgement(&mut self, id: PacketId) -> Result<ReasonCode> {
         match self.receive()? {
             Packet::Puback(puback) => Ok(puback.reason),
             Packet::Pubrec(pubrec) if pubrec.reason.is_error() => Ok(pubrec.reason),
-            Packet::Pubrec(pubrec) => {
-                self.send(Pubrel::new(id))?;
-                match self.receive()? {
-                    Packet::Pubcomp(_) => Ok(pubrec.reason),
-                    other => Err(Error::other(format!("expected PUBCOMP, not {other:?}"))),
+            Packet::Pubrec(pubrec) => match self.send(Pubrel::new(id)).and_then(|()| self.receive()) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    Err(error)
                 }
-            }
+                // The message was taken, whatever becomes of the rest.
+                _ => Ok(pubrec.reason),
+            },
             other => Err(Error::other(format!("expected an acknowledgement, not {other:?}"))),
         }
     }
@@ -105,6 +139,11 @@ impl Client {
         (publish.delivery, publish.retain) = (Delivery::new(qos, id), retain);
         self.send(publish)?;
         Ok(id)
+    }
+
+    /// The next packet id is the one after this.
+    pub(crate) fn go_on_with_ids_after(&mut self, id: u16) {
+        self.next_id = id;
     }
 
     pub(crate) fn id(&mut self) -> PacketId {
@@ -125,6 +164,9 @@ impl Client {
             if let Decoded::Packet { packet, len } = decoded.map_err(Error::other)? {
                 let packet = packet.into_owned();
                 self.received.drain(..len);
+                if let Packet::Disconnect(disconnect) = &packet {
+                    self.disconnected = Some(disconnect.reason);
+                }
                 return Ok(packet);
             }
             let mut chunk = [0; 16_384];

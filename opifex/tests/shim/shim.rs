@@ -9,7 +9,7 @@ mod client;
 mod control;
 mod record;
 
-pub(crate) use client::{Client, durable};
+pub(crate) use client::{Answer, Client, durable, refusal};
 pub(crate) use control::{Control, Order};
 pub(crate) use record::{Call, Event, Object, OpenKind, Phase, read};
 
