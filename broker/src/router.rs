@@ -142,22 +142,24 @@ impl Router {
         false
     }
 
-    /// Unsubscribes; answers whether there was such a subscription.
-    pub(crate) fn unsubscribe(&self, session: &Arc<Session>, filter: &TopicFilter<'_>) -> bool {
+    /// Unsubscribes; answers what had been granted, if there was such a subscription.
+    pub(crate) fn unsubscribe(&self, session: &Arc<Session>, filter: &TopicFilter<'_>) -> Option<Grant> {
         let mut table = self.table.write();
         let Some(shared) = filter.shared() else {
-            return table.remove(filter, &Subscriber::Session(session.clone())).is_some();
+            return match table.remove(filter, &Subscriber::Session(session.clone())) {
+                Some(Terms::Single(grant)) => Some(grant),
+                _ => None,
+            };
         };
-        let Ok(plain) = TopicFilter::new(shared.filter) else { return false };
+        let plain = TopicFilter::new(shared.filter).ok()?;
         let key = Subscriber::Group(filter.as_str().into());
-        let Some(Terms::Shared(group)) = table.get_mut(&plain, &key) else { return false };
-        let before = group.members.len();
-        group.members.retain(|(member, _)| !Arc::ptr_eq(member, session));
-        let found = group.members.len() != before;
+        let Some(Terms::Shared(group)) = table.get_mut(&plain, &key) else { return None };
+        let at = group.members.iter().position(|(member, _)| Arc::ptr_eq(member, session))?;
+        let (_, grant) = group.members.remove(at);
         if group.members.is_empty() {
             table.remove(&plain, &key);
         }
-        found
+        Some(grant)
     }
 
     /// Subscription filters now; a shared subscription counts once.

@@ -119,6 +119,9 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     ordered.extend(state.last_ops(&end, groups, rest.map(|work| work.ops).unwrap_or_default()).await);
     if state.author.is_some() {
         settle(&session, std::mem::take(&mut ordered)).await;
+        if session.is_distrusted() {
+            state.undo_unsubscriptions();
+        }
     }
     if let Some(link) = link {
         say_goodbye(link, state.options.version, &end).await;
@@ -174,6 +177,15 @@ impl<P: Persistence> State<P> {
             Err(_) => Poll::Ready(()),
         });
         let _ = timeout(limit, wait).await;
+    }
+
+    /// The store may have the subscriptions whose removal it has not confirmed: until the session is read anew, too much
+    /// is queued for it rather than too little.
+    fn undo_unsubscriptions(&mut self) {
+        for (filter, granted) in self.work.take_unsubscribed() {
+            self.shared.router.subscribe(&self.session, &filter, granted);
+            self.session.subscriptions.lock().insert(filter.as_str().into());
+        }
     }
 
     /// The last batch of a durable session's connection: what was not written yet, and how the session goes on.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use opifex_packet::ReasonCode;
+use opifex_packet::{ReasonCode, TopicFilter};
 use opifex_storage::{
     Author, ErrorKind, Op, PageLimit, Persistence, QueuePage, QueuedState, Result, Seq, StoreError,
 };
@@ -15,6 +15,7 @@ use super::{BoxFuture, End, State};
 use crate::access::{Action, Verdict};
 use crate::ordered::Ordered;
 use crate::outbox::{Outbox, OwnerWork, Step};
+use crate::router::Grant;
 use crate::stats::{DropCause, Tally};
 use crate::submission::{Group, Submitted, submit};
 
@@ -37,6 +38,8 @@ pub(super) struct StoreWork {
     /// Submissions so far; what is collected now gets the next ticket.
     submitted: u64,
     waiting: VecDeque<Waiting>,
+    /// What the client has given up and the store may still have, with the ticket at which it has not.
+    unsubscribed: VecDeque<(u64, TopicFilter<'static>, Grant)>,
     /// Batches of a submission that failed later on.
     unsettled: Vec<Ordered>,
     /// Everything up to this ticket is durable.
@@ -85,6 +88,18 @@ impl StoreWork {
     pub(super) fn push(&mut self, group: Group) -> u64 {
         self.groups.push(group);
         self.submitted + 1
+    }
+
+    /// Remembers a subscription whose removal is in the next submission.
+    pub(super) fn unsubscribed(&mut self, filter: TopicFilter<'static>, granted: Grant) {
+        self.unsubscribed.push_back((self.submitted + 1, filter, granted));
+    }
+
+    /// The subscriptions whose removal is not on record, the last one first.
+    pub(super) fn take_unsubscribed(
+        &mut self,
+    ) -> impl Iterator<Item = (TopicFilter<'static>, Grant)> + use<> {
+        std::mem::take(&mut self.unsubscribed).into_iter().rev().map(|(_, filter, granted)| (filter, granted))
     }
 
     /// Adds a job; answers its number.
@@ -226,7 +241,11 @@ impl<P: Persistence> State<P> {
                     Poll::Ready(Ok(())) => waiting.batches.pop_front(),
                 };
             }
-            self.work.durable = waiting.ticket;
+            let durable = waiting.ticket;
+            self.work.durable = durable;
+            while self.work.unsubscribed.front().is_some_and(|(ticket, ..)| *ticket <= durable) {
+                self.work.unsubscribed.pop_front();
+            }
             self.note_store_wait(false);
             let owner = self.work.waiting.pop_front().and_then(|waiting| waiting.owner);
             self.durable(owner);

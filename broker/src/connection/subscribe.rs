@@ -108,11 +108,17 @@ impl<P: Persistence> State<P> {
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         let mut ops = Vec::new();
         for filter in unsubscribe.filters {
-            let found = self.shared.router.unsubscribe(&self.session, &filter);
+            let granted = self.shared.router.unsubscribe(&self.session, &filter);
             self.session.subscriptions.lock().remove(filter.as_str());
-            reasons.push(if found { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
-            if found && self.author.is_some() {
-                ops.push(Op::Unsubscribe(filter.into_owned()));
+            let Some(granted) = granted else {
+                reasons.push(ReasonCode::NoSubscriptionExisted);
+                continue;
+            };
+            reasons.push(ReasonCode::Success);
+            if self.author.is_some() {
+                let filter = filter.into_owned();
+                ops.push(Op::Unsubscribe(filter.clone()));
+                self.work.unsubscribed(filter, granted);
             }
         }
         let ticket = (!ops.is_empty()).then(|| self.work.push(Group::of_ops(ops)));

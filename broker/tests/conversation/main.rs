@@ -6,6 +6,7 @@
 
 mod attention;
 mod backend;
+mod failing_engine;
 mod gated_store;
 mod peer;
 mod store;
@@ -13,6 +14,7 @@ mod store;
 mod abandoned;
 mod access;
 mod delivery;
+mod failed_commit;
 mod flow;
 mod keep_alive;
 mod limits;

@@ -312,9 +312,9 @@ impl Peer {
         self.expect(Packet::Pingresp).await;
     }
 
-    /// What was sent is durable, too: a message to nobody is acknowledged after it.
+    /// What was sent is durable, too: the store has a retained message removed that is not there.
     pub(crate) async fn settle_with_store(&mut self) {
-        self.publish("nobody/listens/here", "", QoS::AtLeastOnce).await;
+        self.publish_retained("nobody/listens/here", "", QoS::AtLeastOnce).await;
     }
 
     /// The same as `settle`, while messages come that are left unacknowledged.

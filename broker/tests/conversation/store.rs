@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Cursor, Due, Durability, ErrorKind, OpenSession, OpenedSession, Page, PageLimit,
-    Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, StoreError,
-    Timestamp,
+    Batch, Capabilities, Cursor, Due, Durability, ErrorKind, KvPersistence, OpenSession, OpenedSession, Page,
+    PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
+    StoreError, Timestamp,
 };
 use opifex_storage_memory::MemoryStore;
 use opifex_storage_sled::{SledOptions, SledStore};
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::attention::Attention;
 use crate::backend::Backend;
+use crate::failing_engine::FailingEngine;
 
 /// See the module's documentation. Clones are handles to the same open store.
 #[derive(Clone)]
@@ -33,6 +34,7 @@ enum Engine {
     Memory(MemoryStore),
     Sqlite(SqliteStore),
     Sled(Box<SledStore>),
+    Failing(Box<KvPersistence<FailingEngine>>),
 }
 
 impl Store {
@@ -47,6 +49,13 @@ impl Store {
             Some(place) => Engine::open(place.path()),
         };
         Store { engine: Arc::new(engine), attention: Attention::default(), place }
+    }
+
+    /// A store on the ordered-KV road over this engine.
+    pub(crate) fn over(engine: FailingEngine) -> Store {
+        let store = KvPersistence::open(engine).unwrap();
+        let engine = Arc::new(Engine::Failing(Box::new(store)));
+        Store { engine, attention: Attention::default(), place: None }
     }
 
     /// Opens it again, when everybody else who had it is gone.
@@ -92,13 +101,14 @@ macro_rules! ask {
     ($self:ident, $store:ident => $call:expr) => {{
         match &*$self.engine {
             Engine::Memory($store) => $call.await,
-            Engine::Sqlite(_) | Engine::Sled(_) => {
+            Engine::Sqlite(_) | Engine::Sled(_) | Engine::Failing(_) => {
                 let engine = $self.engine.clone();
                 let answer = $self.attention.attend(async move {
                     match &*engine {
                         Engine::Memory($store) => $call.await,
                         Engine::Sqlite($store) => $call.await,
                         Engine::Sled($store) => $call.await,
+                        Engine::Failing($store) => $call.await,
                     }
                 });
                 answer.await.unwrap_or_else(|| Err(cut_off()))
@@ -117,6 +127,7 @@ impl Persistence for Store {
             Engine::Memory(store) => store.capabilities(),
             Engine::Sqlite(store) => store.capabilities(),
             Engine::Sled(store) => store.capabilities(),
+            Engine::Failing(store) => store.capabilities(),
         }
     }
 

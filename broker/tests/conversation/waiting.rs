@@ -154,6 +154,7 @@ async fn a_store_that_hangs_closes_the_connection_that_waits_for_it() {
         // What is on its way to the store runs to its end.
         store.open_all();
         assert_eq!(keeper.receive_text().await, "x");
+        keeper.settle_with_store().await;
         wait_until(|| broker.stats().connections == 1).await;
     }
 }
