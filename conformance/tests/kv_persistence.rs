@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use opifex_conformance::block_on;
-use opifex_conformance::script::{START, connect, filter, items, message, shared_target, target};
+use opifex_conformance::script::{
+    START, connect, filter, items, message, packet_id, shared_target, subscription, target, topic,
+};
 use opifex_storage::encoding::key;
 use opifex_storage::{
     Author, Batch, Certainty, Durability, ErrorKind, FullPolicy, KvCapabilities, KvPersistence, Op,
@@ -24,6 +26,7 @@ struct Script {
     fail_write: Option<StoreError>,
     fail_sync: bool,
     panics: bool,
+    is_full: bool,
     /// A sync waits here until the test lets it through.
     gate_closed: bool,
     at_gate: bool,
@@ -67,6 +70,10 @@ impl OrderedKv for Scripted {
 
     fn snapshot(&self) -> Result<Seen<'_>> {
         self.tree.snapshot()
+    }
+
+    fn has_room(&self, _bytes: usize) -> bool {
+        !self.script.0.lock().expect("nobody panics with it").is_full
     }
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
@@ -197,6 +204,56 @@ fn a_full_engine_fails_the_group_and_the_store_goes_on() {
     assert_eq!(block_on(stored(&store, enqueue(&[c], "lost"))), Err(full));
     block_on(stored(&store, enqueue(&[c], "kept"))).unwrap();
     assert_eq!(payloads(&store, c).unwrap(), ["kept"]);
+}
+
+#[test]
+fn a_full_engine_takes_what_makes_room_and_nothing_else() {
+    let (engine, store) = open();
+    let c = session(&store, "c");
+    let own = || Batch::new(Author::Session(c, opifex_storage::Epoch(c.0)), Durability::Process, START);
+    let retained = message("r", "x");
+    let before = own()
+        .with(Op::PutInbound(packet_id(1)))
+        .with(Op::Subscribe(subscription("s")))
+        .with(Op::Retain(Arc::new(retained.clone())));
+    block_on(stored(&store, before)).unwrap();
+    block_on(stored(&store, enqueue(&[c, c], "x"))).unwrap();
+    engine.set(|script| script.is_full = true);
+    let grows = [
+        Op::PutInbound(packet_id(2)),
+        Op::Subscribe(subscription("t")),
+        Op::Retain(Arc::new(retained)),
+        enqueue(&[c], "y").ops.remove(0),
+    ];
+    for op in grows {
+        // What stands before it in the batch is not applied either.
+        let batch = own().with(Op::Settle(Seq(1))).with(op.clone());
+        let error = block_on(stored(&store, batch)).unwrap_err();
+        assert_eq!((error.kind(), error.certainty()), (ErrorKind::Full, Certainty::NotApplied), "{op:?}");
+    }
+    let error = block_on(store.open_session(connect("new"))).unwrap_err();
+    assert_eq!((error.kind(), error.certainty()), (ErrorKind::Full, Certainty::NotApplied));
+    let shrinks = [
+        Op::DeleteInbound(packet_id(1)),
+        Op::Unsubscribe(filter("s")),
+        Op::Unretain(topic("r")),
+        Op::Assign { seq: Seq(1), packet_id: packet_id(1) },
+        Op::Release(Seq(1)),
+        Op::Settle(Seq(1)),
+        Op::Settle(Seq(2)),
+        Op::GoOffline,
+    ];
+    for op in shrinks {
+        let outcomes = block_on(stored(&store, own().with(op.clone()))).unwrap();
+        assert_eq!(outcomes, [Outcome::Done], "{op:?}");
+    }
+    assert!(block_on(store.open_session(connect("c"))).unwrap().present, "who is stored can come and fetch");
+    let end = Batch::new(Author::Broker, Durability::Process, START).with(Op::EndSession(c));
+    assert_eq!(block_on(stored(&store, end)).unwrap(), [Outcome::Done]);
+    assert_eq!(engine.tree.kinds(), "M");
+    engine.set(|script| script.is_full = false);
+    let d = session(&store, "d");
+    block_on(stored(&store, enqueue(&[d], "room again"))).unwrap();
 }
 
 #[test]

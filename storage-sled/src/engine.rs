@@ -1,17 +1,58 @@
 //! sled as an ordered key-value engine: its words for ours, and the lock that makes a snapshot.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use opifex_storage::{
-    ErrorKind, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, StoreError, WriteBatch,
-};
+use opifex_storage::{DataDir, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, WriteBatch};
 use parking_lot::{RwLock, RwLockReadGuard};
+
+use crate::guard::{drop_guarded, guarded};
+use crate::reserve::Reserve;
+use crate::watch::Watch;
 
 /// The engine. sled has no snapshots: a read of several rows may see half a batch, so that readers hold the lock for
 /// as long as a page takes, and the writer for as long as it takes to apply a batch in memory (never for a flush).
 pub(crate) struct Sled {
-    pub(crate) db: sled::Db,
-    pub(crate) lock: RwLock<()>,
-    pub(crate) capabilities: KvCapabilities,
+    db: Option<sled::Db>,
+    lock: RwLock<()>,
+    watch: Option<Watch>,
+    reserve: Arc<Reserve>,
+    capabilities: KvCapabilities,
+    // Given back last: until then sled's threads may write.
+    _directory: DataDir,
+}
+
+impl Sled {
+    pub(crate) fn new(
+        db: sled::Db,
+        reserve: Arc<Reserve>,
+        capabilities: KvCapabilities,
+        directory: DataDir,
+    ) -> Result<Sled> {
+        let watch = Some(Watch::start(&db)?);
+        Ok(Sled { db: Some(db), lock: RwLock::new(()), watch, reserve, capabilities, _directory: directory })
+    }
+
+    fn db(&self) -> &sled::Db {
+        self.db.as_ref().expect("it is taken when this is dropped, and not before")
+    }
+}
+
+impl Drop for Sled {
+    fn drop(&mut self) {
+        // The watch holds the database, too.
+        self.watch.take();
+        drop_guarded(self.db.take());
+    }
+}
+
+/// How much of the log is free for what is written next, about. As long as much of it is in use, sled rather makes it
+/// longer than that it tidies it up; below a quarter it finds a place inside.
+fn free_inside(db: &sled::Db) -> u64 {
+    let size = guarded("measure the log", || db.size_on_disk()).unwrap_or(0);
+    let a_used_byte = guarded("measure the log", || db.space_amplification()).unwrap_or(1.0).max(1.0);
+    let used = (size as f64 / a_used_byte) as u64;
+    size.saturating_sub(4 * used)
 }
 
 /// The rows while nobody writes.
@@ -28,7 +69,11 @@ impl OrderedKv for Sled {
     }
 
     fn snapshot(&self) -> Result<Seen<'_>> {
-        Ok(Seen { db: &self.db, _lock: self.lock.read() })
+        Ok(Seen { db: self.db(), _lock: self.lock.read() })
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.reserve.has_room(bytes as u64, || free_inside(self.db()))
     }
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
@@ -40,36 +85,33 @@ impl OrderedKv for Sled {
             }
         }
         let _alone = self.lock.write();
-        self.db.apply_batch(changes).map_err(|error| failed("write", error))
+        guarded("write", || self.db().apply_batch(changes))
     }
 
     fn sync(&self) -> Result<()> {
-        self.db.flush().map(|_bytes| ()).map_err(|error| failed("flush", error))
+        match &self.watch {
+            Some(watch) => watch.flush(self.db()),
+            None => Ok(()),
+        }
     }
 }
 
 impl KvSnapshot for Seen<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let value = self.db.get(key).map_err(|error| failed("read", error))?;
+        let value = guarded("read", || self.db.get(key))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
     fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
-        Box::new(self.db.range(from..to).map(|row| match row {
-            Ok((key, value)) => Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))),
-            Err(error) => Err(failed("read", error)),
+        let mut rows = self.db.range(from..to);
+        let mut has_failed = false;
+        Box::new(std::iter::from_fn(move || {
+            if has_failed {
+                return None;
+            }
+            let row = guarded("read", || rows.next().transpose()).transpose()?;
+            has_failed = row.is_err();
+            Some(row.map(|(key, value)| (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))))
         }))
     }
-}
-
-/// sled's error in the contract's words. Whether a failed write was applied, sled does not say.
-pub(crate) fn failed(what: &str, error: sled::Error) -> StoreError {
-    let kind = match &error {
-        sled::Error::Corruption { .. } => ErrorKind::Corrupt,
-        sled::Error::CollectionNotFound(_)
-        | sled::Error::Unsupported(_)
-        | sled::Error::ReportableBug(_)
-        | sled::Error::Io(_) => ErrorKind::Fatal,
-    };
-    StoreError::unknown(kind, format!("sled cannot {what}: {error}"))
 }

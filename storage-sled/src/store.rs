@@ -1,18 +1,21 @@
 //! The store that the broker is given: a directory that is opened, with limits.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, CommitCounts, Cursor, Due, Durability, ErrorKind, KvCapabilities, KvPersistence,
-    OpenSession, OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result,
-    Retained, Seq, SessionId, StoreError, Timestamp,
+    Batch, Capabilities, CommitCounts, Cursor, DataDir, Due, Durability, ErrorKind, KvCapabilities,
+    KvPersistence, OpenSession, OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record,
+    RecordKind, Result, Retained, Seq, SessionId, StoreError, Timestamp,
 };
-use parking_lot::RwLock;
 
-use crate::engine::{Sled, failed};
+use crate::directory;
+use crate::engine::Sled;
+use crate::guard::guarded_open;
+use crate::reserve::Reserve;
 
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -28,10 +31,14 @@ pub struct SledOptions {
     pub max_batch_bytes: usize,
     /// The memory that sled's page cache may take, in bytes.
     pub cache_bytes: u64,
+    /// Space that is kept in a file of its own for the day on which the disk is full, in bytes: from then on what grows
+    /// is refused as `Full`, and settling and removing is written from it. Half as much stays free beside it. 0: none;
+    /// a full disk then closes the store until it is opened again.
+    pub reserve_bytes: u64,
 }
 
 impl Default for SledOptions {
-    /// Messages of 16 MiB, batches of 65,536 operations and 32 MiB, a cache of 64 MiB.
+    /// Messages of 16 MiB, batches of 65,536 operations and 32 MiB, a cache of 64 MiB, a reserve of 32 MiB.
     fn default() -> Self {
         let usual = KvCapabilities::new("sled", Durability::Process);
         SledOptions {
@@ -39,6 +46,7 @@ impl Default for SledOptions {
             max_batch_ops: usual.max_batch_ops,
             max_batch_bytes: usual.max_batch_bytes,
             cache_bytes: 64 << 20,
+            reserve_bytes: 32 << 20,
         }
     }
 }
@@ -51,9 +59,10 @@ pub struct SledStore {
 impl SledStore {
     /// Opens the store in a directory with the default options, or creates it. Blocks.
     ///
-    /// sled locks the directory: while another process (or this one) has it open, this fails as `Retry`, after a second:
-    /// sled's own threads may hold the lock a moment longer than the store that was dropped.
-    /// A sled database that is not a store of this broker is refused as `Unsupported` and left as it is.
+    /// A lock file keeps the directory to one process: while another one (or this one) has it open, this fails as
+    /// `Retry` and names the holder. A directory that holds something else, and a sled database that is not a store of
+    /// this broker, are refused as `Unsupported` and left as they are. Files that sled finds damaged: `Corrupt`, or
+    /// `Fatal` when it asserts instead.
     pub fn open(directory: impl AsRef<Path>) -> Result<SledStore> {
         SledStore::open_with(directory, SledOptions::default())
     }
@@ -61,12 +70,15 @@ impl SledStore {
     /// The same with options.
     pub fn open_with(directory: impl AsRef<Path>, options: SledOptions) -> Result<SledStore> {
         let directory = directory.as_ref();
+        directory::check(directory)?;
+        let held = DataDir::take(directory)?;
+        let reserve = Arc::new(Reserve::of(directory, options.reserve_bytes));
         let config = sled::Config::new()
             .path(directory)
             .cache_capacity(options.cache_bytes)
             // The writer flushes once a group; nobody else needs to.
             .flush_every_ms(None);
-        let db = open_when_unlocked(&config).map_err(|error| not_opened(directory, error))?;
+        let db = open_when_unlocked(&config).map_err(|error| in_directory(directory, &error))?;
         if db.tree_names().len() > 1 {
             return Err(StoreError::not_applied(
                 ErrorKind::Unsupported,
@@ -82,7 +94,10 @@ impl SledStore {
             max_batch_bytes: options.max_batch_bytes,
             ..KvCapabilities::new("sled", Durability::Process)
         };
-        let kv = KvPersistence::open(Sled { db, lock: RwLock::new(()), capabilities })?;
+        let engine = Sled::new(db, Arc::clone(&reserve), capabilities, held)?;
+        let kv = KvPersistence::open(engine).map_err(|error| in_directory(directory, &error))?;
+        // Now that the directory is known to be a store's, it gets its reserve.
+        reserve.has_room(0, || 0);
         Ok(SledStore { kv })
     }
 
@@ -92,34 +107,21 @@ impl SledStore {
     }
 }
 
-/// Opens the database, and tries again for a second while its lock is held.
-fn open_when_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+/// Opens the database, and tries again for a second while sled's own lock is held: its threads may hold it a moment
+/// longer than the store that was dropped.
+fn open_when_unlocked(config: &sled::Config) -> Result<sled::Db> {
     for _ in 0..LOCK_TRIES {
-        match config.open() {
-            Err(error) if is_locked(&error) => thread::sleep(LOCK_PAUSE),
+        match guarded_open(|| config.open()) {
+            Err(error) if error.kind() == ErrorKind::Retry => thread::sleep(LOCK_PAUSE),
             opened => return opened,
         }
     }
-    config.open()
+    guarded_open(|| config.open())
 }
 
-/// sled reports a lock that is held as an I/O error of no kind, told by its text alone.
-fn is_locked(error: &sled::Error) -> bool {
-    let sled::Error::Io(io) = error else { return false };
-    io.to_string().contains("could not acquire lock")
-}
-
-/// Why a directory could not be opened.
-fn not_opened(directory: &Path, error: sled::Error) -> StoreError {
-    let name = directory.display();
-    if is_locked(&error) {
-        return StoreError::not_applied(
-            ErrorKind::Retry,
-            format!("{name} is open elsewhere: one process alone may have a sled store open ({error})"),
-        );
-    }
-    let failed = failed("open", error);
-    StoreError::not_applied(failed.kind(), format!("{name}: {failed}"))
+fn in_directory(directory: &Path, error: &StoreError) -> StoreError {
+    let what = format!("the data directory {}: {error}", directory.display());
+    StoreError::not_applied(error.kind(), what)
 }
 
 impl Persistence for SledStore {

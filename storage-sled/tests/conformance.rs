@@ -21,6 +21,7 @@ impl Factory for Sled {
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
             cache_bytes: 16 << 20,
+            reserve_bytes: 0,
         };
         SledStore::open_with(place.path().join("store"), options)
     }

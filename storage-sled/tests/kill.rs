@@ -13,7 +13,7 @@ use std::{env, io, thread};
 use opifex_conformance::block_on;
 use opifex_conformance::script::{START, connect, filter, message, target};
 use opifex_storage::{Author, Batch, Durability, Op, OpenSession, PageLimit, Persistence, Queued, Seq};
-use opifex_storage_sled::SledStore;
+use opifex_storage_sled::{SledOptions, SledStore};
 use tempfile::TempDir;
 
 const CHILD: &str = "OPIFEX_KILL_TEST_CHILD";
@@ -76,10 +76,15 @@ fn killed_round(directory: &Path, seed: &mut u32, early: bool) -> (usize, usize)
     (told, lost)
 }
 
+/// Nobody fills a disk here.
+fn options() -> SledOptions {
+    SledOptions { reserve_bytes: 0, ..SledOptions::default() }
+}
+
 /// Opens what the child left: each queue is without gap and as long as the child told at least, and the retained
 /// message of each writer is that of its last batch.
 fn check(directory: &Path, told: &[Option<u64>; WRITERS]) -> usize {
-    let store = SledStore::open(directory).expect("what a killed process left can be opened");
+    let store = SledStore::open_with(directory, options()).expect("what a killed process left can be opened");
     let mut lost = 0;
     for (writer, told) in told.iter().enumerate() {
         let opened = block_on(store.open_session(connect(&format!("c{writer}")))).expect("it opens");
@@ -114,7 +119,7 @@ fn read(store: &SledStore, id: opifex_storage::SessionId) -> Vec<Queued> {
 /// The child: each writer goes on where its queue ends, and tells each batch when its receipt says so.
 fn write_until_killed(directory: &Path) {
     let level = if env::var_os(EARLY).is_some() { Durability::Memory } else { Durability::Process };
-    let store = SledStore::open(directory).expect("the directory is a store or empty");
+    let store = SledStore::open_with(directory, options()).expect("the directory is a store or empty");
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             let store = &store;

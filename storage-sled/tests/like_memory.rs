@@ -10,7 +10,7 @@ use opifex_storage::{
     Persistence, QueueLimits, Queued, Record, RecordKind, Seq, SessionExpiry, SessionId, Target, Timestamp,
 };
 use opifex_storage_memory::MemoryStore;
-use opifex_storage_sled::SledStore;
+use opifex_storage_sled::{SledOptions, SledStore};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -163,6 +163,11 @@ fn op(write: &Write, opened: &[(SessionId, Epoch)]) -> Op {
     }
 }
 
+/// Nobody fills a disk here.
+fn options() -> SledOptions {
+    SledOptions { reserve_bytes: 0, ..SledOptions::default() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -170,7 +175,7 @@ proptest! {
     fn any_steps_leave_the_same_as_in_memory(steps in vec(step(), 1..60)) {
         let directory = TempDir::new().expect("a directory can be made");
         let memory = MemoryStore::new();
-        let sled = SledStore::open(directory.path()).expect("it opens");
+        let sled = SledStore::open_with(directory.path(), options()).expect("it opens");
         let mut opened: Vec<(SessionId, Epoch)> = Vec::new();
         let mut now = START;
         for step in steps {
@@ -214,7 +219,7 @@ proptest! {
         let expected = shown(&memory, &opened);
         prop_assert_eq!(&shown(&sled, &opened), &expected);
         drop(sled);
-        let sled = SledStore::open(directory.path()).expect("it opens again");
+        let sled = SledStore::open_with(directory.path(), options()).expect("it opens again");
         prop_assert_eq!(&shown(&sled, &opened), &expected);
     }
 }

@@ -1,12 +1,17 @@
 //! What is sled's own: its directory, its lock, what is not a store, and large values.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{START, filter, message, message_of};
 use opifex_storage::{Author, Batch, Durability, ErrorKind, Op, PageLimit, Persistence, Result};
-use opifex_storage_sled::SledStore;
+use opifex_storage_sled::{SledOptions, SledStore};
 use tempfile::TempDir;
+
+fn open(directory: &Path) -> Result<SledStore> {
+    SledStore::open_with(directory, SledOptions { reserve_bytes: 0, ..SledOptions::default() })
+}
 
 fn retain(store: &SledStore, message: opifex_storage::Message) {
     let batch = Batch::new(Author::Broker, Durability::Process, START).with(Op::Retain(Arc::new(message)));
@@ -21,12 +26,23 @@ fn refusal(opened: Result<SledStore>) -> (ErrorKind, String) {
 #[test]
 fn a_directory_is_open_once() {
     let directory = TempDir::new().unwrap();
-    let first = SledStore::open(directory.path()).unwrap();
-    let (kind, text) = refusal(SledStore::open(directory.path()));
+    let first = open(directory.path()).unwrap();
+    let (kind, text) = refusal(open(directory.path()));
     assert_eq!(kind, ErrorKind::Retry, "{text}");
     assert!(text.contains(&directory.path().display().to_string()), "{text}");
+    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
     drop(first);
-    SledStore::open(directory.path()).unwrap();
+    open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_directory_with_somebodys_files_is_refused_and_left_alone() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "a person's notes").unwrap();
+    let (kind, text) = refusal(open(directory.path()));
+    assert_eq!(kind, ErrorKind::Unsupported);
+    assert!(text.contains("notes.txt") && text.contains(&directory.path().display().to_string()), "{text}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing was put beside them");
 }
 
 #[test]
@@ -34,7 +50,7 @@ fn another_programs_database_is_refused_and_left_alone() {
     let directory = TempDir::new().unwrap();
     let theirs = || sled::open(directory.path()).unwrap();
     theirs().insert("theirs", "value").unwrap();
-    assert_eq!(refusal(SledStore::open(directory.path())).0, ErrorKind::Unsupported);
+    assert_eq!(refusal(open(directory.path())).0, ErrorKind::Unsupported);
     let db = theirs();
     assert_eq!((db.len(), db.get("theirs").unwrap().as_deref()), (1, Some(&b"value"[..])));
 }
@@ -43,7 +59,7 @@ fn another_programs_database_is_refused_and_left_alone() {
 fn a_database_with_trees_of_another_program_is_refused() {
     let directory = TempDir::new().unwrap();
     sled::open(directory.path()).unwrap().open_tree("theirs").unwrap().insert("k", "v").unwrap();
-    let (kind, text) = refusal(SledStore::open(directory.path()));
+    let (kind, text) = refusal(open(directory.path()));
     assert_eq!(kind, ErrorKind::Unsupported, "{text}");
 }
 
@@ -52,7 +68,7 @@ fn a_file_in_the_directorys_place_is_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("file");
     std::fs::write(&path, "a person's notes").unwrap();
-    let (_, text) = refusal(SledStore::open(&path));
+    let (_, text) = refusal(open(&path));
     assert!(text.contains(&path.display().to_string()), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), b"a person's notes");
 }
@@ -60,11 +76,11 @@ fn a_file_in_the_directorys_place_is_refused() {
 #[test]
 fn a_store_that_was_dropped_without_closing_has_what_was_durable() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = open(directory.path()).unwrap();
     retain(&store, message("small", "x"));
     retain(&store, message_of(1 << 20));
     drop(store);
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = open(directory.path()).unwrap();
     let page =
         block_on(store.retained(&[filter("#")], None, PageLimit { items: 10, bytes: usize::MAX })).unwrap();
     let sizes: Vec<_> = page.items.iter().map(|item| item.message.size_bytes()).collect();
@@ -74,7 +90,7 @@ fn a_store_that_was_dropped_without_closing_has_what_was_durable() {
 #[test]
 fn power_loss_is_not_claimed() {
     let directory = TempDir::new().unwrap();
-    let store = SledStore::open(directory.path()).unwrap();
+    let store = open(directory.path()).unwrap();
     assert_eq!(store.capabilities().max_durability, Durability::Process);
     let batch = Batch::new(Author::Broker, Durability::Disk, START);
     assert_eq!(block_on(store.submit(batch)).unwrap_err().kind(), ErrorKind::Unsupported);

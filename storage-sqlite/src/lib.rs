@@ -17,7 +17,6 @@ mod store;
 mod reader;
 mod writer;
 
-mod data_dir;
 mod schema;
 
 mod batch;

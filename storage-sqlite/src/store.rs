@@ -9,15 +9,14 @@ use std::thread::JoinHandle;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Commit, Cursor, Due, Durability, ErrorKind, OpenSession, OpenedSession, Page,
-    PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
+    Batch, Capabilities, Commit, Cursor, DataDir, Due, Durability, ErrorKind, OpenSession, OpenedSession,
+    Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
     StoreError, Timestamp,
 };
 use parking_lot::Mutex;
 
 use crate::answer::{Latch, answer};
 use crate::channel::Channel;
-use crate::data_dir::DataDir;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
 use crate::schema;
@@ -121,7 +120,7 @@ impl SqliteStore {
             return Err(StoreError::not_applied(ErrorKind::Unsupported, what));
         }
         let data_dir = DataDir::take(&options.data_dir)?;
-        let path = data_dir.database();
+        let path = data_dir.path().join("opifex.db");
         let writing = schema::open_for_writing(&path).map_err(StoreError::from)?;
         data_dir.sync()?;
         let reading = (0..options.readers.max(1))

@@ -29,6 +29,7 @@ mod will;
 
 mod capabilities;
 mod commit_counts;
+mod data_dir;
 mod durability;
 mod error;
 mod id;
@@ -41,6 +42,7 @@ pub mod ordered_kv;
 pub use batch::{Author, Batch, Expectation, Guard, GuardedRecord, IdempotencyKey};
 pub use capabilities::Capabilities;
 pub use commit_counts::CommitCounts;
+pub use data_dir::DataDir;
 pub use due::{Due, DueItem};
 pub use durability::Durability;
 pub use error::{Certainty, ErrorKind, Result, StoreError};

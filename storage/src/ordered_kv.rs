@@ -33,6 +33,9 @@
 //!     fn snapshot(&self) -> Result<Seen<'_>> {
 //!         Ok(Seen(self.0.read().expect("no writer panics")))
 //!     }
+//!     fn has_room(&self, _bytes: usize) -> bool {
+//!         true
+//!     }
 //!     fn write(&self, batch: &WriteBatch) -> Result<()> {
 //!         let mut tree = self.0.write().expect("no writer panics");
 //!         for (key, value) in batch.changes() {
@@ -67,6 +70,7 @@
 //! - `range` is bounded and in order of unsigned bytes; keys are up to 65,560 bytes long.
 //! - [`OrderedKv::write`] is all or nothing *at every crash point*, not only in the process.
 //! - [`OrderedKv::sync`] returns when the level that is declared is reached; `flush` in an engine's words is often less.
+//! - A full disk is `Full` with `NotApplied`, and nothing is lost of what was there.
 //! - An engine without snapshots takes a lock instead, as the example does: one lives no longer than a page.
 
 use std::collections::BTreeMap;
@@ -91,6 +95,11 @@ pub trait OrderedKv: Send + Sync + 'static {
     /// The rows as they are now: whole batches, those that are not synced too. It stays as it is until it is dropped,
     /// whatever is written meanwhile; an engine without snapshots may hold writers up for so long, which is short.
     fn snapshot(&self) -> Result<Self::Snapshot<'_>>;
+
+    /// Whether there is room for so many bytes more. Asked before each group that is ordered: without room, what stores
+    /// something new is refused as `Full`, and what settles and removes is still written, which needs space, too: an
+    /// engine keeps some in reserve. One that cannot know says yes and answers `Full` when it writes.
+    fn has_room(&self, bytes: usize) -> bool;
 
     /// Applies all changes or none, at every crash point. An error of kind `Retry` or `Full` with certainty
     /// `NotApplied` says that nothing happened, and the store goes on; after any other it is closed.

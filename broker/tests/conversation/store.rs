@@ -89,7 +89,8 @@ impl Engine {
                 Engine::Sqlite(SqliteStore::open(options).unwrap())
             }
             Backend::Sled => {
-                let options = SledOptions { cache_bytes: 1 << 20, ..SledOptions::default() };
+                let options =
+                    SledOptions { cache_bytes: 1 << 20, reserve_bytes: 0, ..SledOptions::default() };
                 Engine::Sled(Box::new(SledStore::open_with(directory.join("sled"), options).unwrap()))
             }
         }

@@ -14,6 +14,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if self.record::<Marker>(&key)?.is_some() {
             return Ok(Outcome::Present);
         }
+        self.need_room()?;
         self.put(key, &Marker);
         session.inbound += 1;
         self.put_session(id, session);

@@ -115,8 +115,8 @@ impl<T> Mailbox<T> {
         state.waiting.values().next().cloned()
     }
 
-    /// Waits for requests and takes them all; `None` when the mailbox is closed and empty.
-    pub(super) fn take_all(&self, gathering: Gathering) -> Option<VecDeque<T>> {
+    /// Waits for requests and takes them all, and says how many bytes they have; `None` when the mailbox is closed and empty.
+    pub(super) fn take_all(&self, gathering: Gathering) -> Option<(VecDeque<T>, usize)> {
         let mut state = self.gather(self.lock(), gathering);
         while state.items.is_empty() {
             if state.closed {
@@ -127,13 +127,13 @@ impl<T> Mailbox<T> {
         }
         state.sleeps_until = None;
         let items = std::mem::take(&mut state.items);
-        state.bytes = 0;
+        let bytes = std::mem::take(&mut state.bytes);
         let next = self.next_to_wake(&mut state);
         drop(state);
         if let Some(waker) = next {
             waker.wake();
         }
-        Some(items)
+        Some((items, bytes))
     }
 
     /// Waits until as many are inside as are expected, somebody waits for room, or patience has ended.
@@ -221,7 +221,7 @@ mod tests {
             thread::spawn(move || mailbox.take_all(Gathering { expected: 3, patience: FOREVER }))
         };
         (0..3).for_each(|item| put(&mailbox, item));
-        assert_eq!(taken.join().unwrap().unwrap(), [0, 1, 2]);
+        assert_eq!(taken.join().unwrap().unwrap().0, [0, 1, 2]);
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         let mailbox = Mailbox::new(8, 100);
         put(&mailbox, 0);
         let patience = Duration::from_millis(1);
-        assert_eq!(mailbox.take_all(Gathering { expected: 3, patience }).unwrap(), [0]);
+        assert_eq!(mailbox.take_all(Gathering { expected: 3, patience }).unwrap(), ([0].into(), 1));
     }
 
     #[test]
@@ -239,7 +239,10 @@ mod tests {
         put(&mailbox, 1);
         let mut third = pin!(mailbox.send(2, 1));
         assert!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(mailbox.take_all(Gathering { expected: 3, patience: FOREVER }).unwrap(), [0, 1]);
+        assert_eq!(
+            mailbox.take_all(Gathering { expected: 3, patience: FOREVER }).unwrap(),
+            ([0, 1].into(), 2)
+        );
     }
 
     #[test]
@@ -251,6 +254,6 @@ mod tests {
             thread::spawn(move || mailbox.take_all(Gathering { expected: 3, patience: FOREVER }))
         };
         mailbox.close(Some(1));
-        assert_eq!(taken.join().unwrap().unwrap(), [0, 1]);
+        assert_eq!(taken.join().unwrap().unwrap().0, [0, 1]);
     }
 }

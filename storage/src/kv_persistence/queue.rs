@@ -24,6 +24,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let stands_in_entry = matches!(&targets[..], [only] if only.qos == QoS::AtLeastOnce)
             && message.size_bytes() <= MAX_INLINE_BYTES;
         let body = if stands_in_entry { None } else { Some(self.next_body()) };
+        if !targets.is_empty() {
+            self.need_room()?;
+        }
         let mut is_stored = false;
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {

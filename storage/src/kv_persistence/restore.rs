@@ -14,6 +14,7 @@ use crate::{
 
 impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn restore(&mut self, restored: Restored) -> Result<Outcome> {
+        self.need_room()?;
         let shared = restored.same_message_as;
         match restored.record {
             Record::Session(record) => self.restore_session(record, None),

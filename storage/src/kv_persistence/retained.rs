@@ -15,6 +15,7 @@ use crate::{Cursor, KvSnapshot, Message, Page, PageLimit, RecordVersion, Result,
 impl<S: KvSnapshot> Transaction<'_, S> {
     /// Makes the message its topic's retained one.
     pub(super) fn retain(&mut self, message: Arc<Message>) -> Result<RecordVersion> {
+        self.need_room()?;
         let version = self.next_version();
         let key = key::retained(&message.topic);
         self.forget_deadline(&key)?;

@@ -45,6 +45,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                     ended = Some(old);
                     will_due = self.end_session(old, row, open.now)?;
                 }
+                self.need_room()?;
                 let id = SessionId(epoch.0);
                 let row = SessionRow::new(open.client_id.into(), epoch, open.expiry);
                 self.put(client, &ClientPointer(id));

@@ -13,6 +13,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let Some(mut session) = self.live(id)? else { return Ok(None) };
         let key = key::subscription(id, &record.filter);
         let existed = self.has(&key)?;
+        self.need_room()?;
         self.put(key, &SubscriptionRow { options: record.options, identifier: record.identifier });
         if !existed {
             session.subscriptions += 1;

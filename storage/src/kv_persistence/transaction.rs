@@ -25,6 +25,8 @@ pub(super) struct Transaction<'a, S> {
     /// The live sessions that were read or changed. No row of one is among the changes until the end.
     sessions: HashMap<SessionId, Held>,
     undo_sessions: Vec<(SessionId, Option<Held>)>,
+    /// Whether there is room for what grows.
+    has_room: bool,
     /// Never taken back: a number that somebody may have seen is not given again.
     counters: &'a mut Counters,
 }
@@ -36,13 +38,14 @@ struct Held {
 }
 
 impl<'a, S: KvSnapshot> Transaction<'a, S> {
-    pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters) -> Transaction<'a, S> {
+    pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters, has_room: bool) -> Transaction<'a, S> {
         Transaction {
             snapshot,
             changes: BTreeMap::new(),
             undo: Vec::new(),
             sessions: HashMap::new(),
             undo_sessions: Vec::new(),
+            has_room,
             counters,
         }
     }
@@ -67,6 +70,17 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         self.undo.clear();
         self.undo_sessions.clear();
         result
+    }
+
+    /// Refuses what stores something new when there is no room for it.
+    pub(super) fn need_room(&self) -> Result<()> {
+        if self.has_room {
+            return Ok(());
+        }
+        Err(StoreError::not_applied(
+            ErrorKind::Full,
+            "the store has no room: what settles and removes still works",
+        ))
     }
 
     /// The changes, with the counters if something changes.

@@ -82,11 +82,11 @@ impl<K: OrderedKv> Writer<K> {
     pub(super) fn run(mut self) {
         let requests = CloseWhenGone(Arc::clone(&self.requests));
         let mut gathering = Gathering::NONE;
-        while let Some(requests) = requests.0.take_all(gathering) {
+        while let Some((requests, bytes)) = requests.0.take_all(gathering) {
             let expected = requests.len();
             // Not the time of the contract, which is an argument: how long this engine takes.
             let start = Instant::now();
-            self.write_group(requests);
+            self.write_group(requests, bytes);
             let patience = MAX_PATIENCE.min(start.elapsed() / PATIENCE_DIVISOR);
             gathering = Gathering { expected, patience };
         }
@@ -96,7 +96,7 @@ impl<K: OrderedKv> Writer<K> {
         }
     }
 
-    fn write_group(&mut self, requests: VecDeque<Request>) {
+    fn write_group(&mut self, requests: VecDeque<Request>, bytes: usize) {
         self.done.batches.fetch_add(requests.len() as u64, Ordering::Relaxed);
         let kv = Arc::clone(&self.kv);
         let ordered = match self.dead {
@@ -104,9 +104,10 @@ impl<K: OrderedKv> Writer<K> {
             false => kv.snapshot(),
         };
         let mut group = Group::new(requests.len());
+        let has_room = kv.has_room(bytes);
         let changes = match ordered {
             Ok(snapshot) => {
-                let mut transaction = Transaction::new(&snapshot, &mut self.counters);
+                let mut transaction = Transaction::new(&snapshot, &mut self.counters, has_room);
                 for request in requests {
                     group.order(&mut transaction, request, self.strongest);
                 }

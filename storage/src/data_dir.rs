@@ -1,16 +1,18 @@
-//! The directory that a store lies in, and the lock file that keeps it to one process.
+//! The directory that a store on disk lies in, and the lock file that keeps it to one process. Which files the backend
+//! has there is not known here.
 //!
 //! The lock is the operating system's on a file of its own: it goes with its process, however that ends, and leaves the
-//! database to readers such as `sqlite3 -readonly`.
+//! database to readers such as `sqlite3 -readonly`. All backends use the same name, so that no two share a directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use opifex_storage::{ErrorKind, Result, StoreError};
+use crate::{ErrorKind, Result, StoreError};
 
 /// A directory that is ours until this is dropped.
-pub(crate) struct DataDir {
+#[derive(Debug)]
+pub struct DataDir {
     path: PathBuf,
     /// Directories that were not there before.
     made: Vec<PathBuf>,
@@ -19,12 +21,18 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
+    /// The name of the lock file.
+    pub const LOCK_FILE: &str = "opifex.lock";
+
     /// Takes the directory, which is made if it is not there.
-    pub(crate) fn take(path: &Path) -> Result<DataDir> {
+    ///
+    /// # Errors
+    /// `Retry`, naming the directory and the process, when it is in use; `Fatal` as the file system says.
+    pub fn take(path: &Path) -> Result<DataDir> {
         let made: Vec<PathBuf> =
             path.ancestors().take_while(|ancestor| !ancestor.exists()).map(Path::to_owned).collect();
         std::fs::create_dir_all(path).map_err(|error| cannot("create", path, &error))?;
-        let lock_path = path.join("opifex.lock");
+        let lock_path = path.join(DataDir::LOCK_FILE);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut lock = options.open(&lock_path).map_err(|error| cannot("open", &lock_path, &error))?;
@@ -38,7 +46,10 @@ impl DataDir {
     }
 
     /// Makes the names of what was made durable: of the files in the directory, and of the directory.
-    pub(crate) fn sync(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Fatal` as the file system says.
+    pub fn sync(&self) -> Result<()> {
         let parents = self.made.iter().map(|made| match made.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -51,9 +62,9 @@ impl DataDir {
         Ok(())
     }
 
-    /// Where the database is.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("opifex.db")
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

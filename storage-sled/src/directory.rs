@@ -1,0 +1,42 @@
+//! What may lie in the directory of a store: sled would put its files among anybody's.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use opifex_storage::{DataDir, ErrorKind, Result, StoreError};
+
+use crate::reserve;
+
+/// Refuses a directory that holds what is not a sled store's. One that is not there or empty is fine.
+pub(crate) fn check(directory: &Path) -> Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let what = format!("cannot read the data directory {}: {error}", directory.display());
+            return Err(StoreError::not_applied(ErrorKind::Fatal, what));
+        }
+    };
+    for entry in entries.flatten() {
+        if !is_a_stores(&entry.file_name()) {
+            let what = format!(
+                "the data directory {} holds {}, which is not part of a sled store: choose another directory with \
+                 --data-dir",
+                directory.display(),
+                entry.file_name().display()
+            );
+            return Err(StoreError::not_applied(ErrorKind::Unsupported, what));
+        }
+    }
+    Ok(())
+}
+
+fn is_a_stores(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let ours = [DataDir::LOCK_FILE, reserve::FILE];
+    let sleds = ["conf", "db", "blobs"];
+    // The root of a file system has a directory of its own.
+    ours.contains(&name) || sleds.contains(&name) || name.starts_with("snap.") || name == "lost+found"
+}
