@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use opifex_packet::{Connect, Disconnect, Packet, Property, QoS, ReasonCode, TopicName, Version, Will};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::dice::Dice;
 use crate::event::{self, Ending, Event, NEVER, Publication};
@@ -14,6 +14,9 @@ use crate::journal::Journal;
 use crate::publishing::{Publishing, Topic};
 use crate::subscribing::{FENCES, Subscribing, fence_payload};
 use crate::wire::Wire;
+
+/// Longer than a broker takes to hear DISCONNECT.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What all clients are told.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub(crate) struct Identity {
     pub(crate) expiry_secs: u32,
     pub(crate) habit: Habit,
     pub(crate) receive_maximum: Option<u16>,
+    /// It acknowledges so late that much is on its way to it.
+    pub(crate) lazy: bool,
     /// The delays that its wills have, one of them each time.
     pub(crate) will_delays_secs: &'static [u32],
 }
@@ -256,7 +261,7 @@ impl Client {
             }
         }
         // Some are acknowledged at once, some wait.
-        let at_once = self.phase.borrow().mode != Mode::Load || self.dice.once_in(2);
+        let at_once = self.phase.borrow().mode != Mode::Load || (!self.who.lazy && self.dice.once_in(2));
         if at_once {
             self.subscribing.acknowledge(usize::MAX, wire).await;
         }
@@ -268,7 +273,8 @@ impl Client {
         let mode = self.phase.borrow().mode;
         match mode {
             Mode::Load => {
-                let some = self.dice.within(0..8) as usize;
+                let some = if self.who.lazy { 0..2 } else { 0..8 };
+                let some = self.dice.within(some) as usize;
                 self.subscribing.acknowledge(some, wire).await;
                 self.publishing.publish(&mut self.dice, wire).await;
                 if self.dice.once_in(3) {
@@ -306,6 +312,12 @@ impl Client {
     async fn go(&mut self, how: Ending, wire: &mut Wire) -> Ending {
         if how == Ending::Goodbye {
             wire.send(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).await;
+            // Until the broker has heard it: whoever connects before that takes over a connection that stands.
+            let closed = async { while wire.receive().await.is_some() {} };
+            if timeout(GOODBYE_PATIENCE, closed).await.is_err() {
+                let why = "DISCONNECT closes nothing".to_owned();
+                self.journal.record(Event::Refused { client: self.who.name, why });
+            }
         }
         how
     }
@@ -323,6 +335,7 @@ impl Identity {
             expiry_secs: NEVER,
             habit,
             receive_maximum: None,
+            lazy: false,
             will_delays_secs: &[],
         }
     }

@@ -212,8 +212,12 @@ impl Oracle {
                         message.accepted.get_or_insert((self.tick, self.now));
                         message.sends = message.sends.max(1);
                     }
-                    let new = session.arrived(arrival, message, &mut broken);
-                    if let Some(filter) = session.shared_filter(message) {
+                    let shared = session.shared_filter(message);
+                    // A QoS 1 message may leave before it is stored. What the broker publishes or hands on by itself
+                    // it does again when it died in between.
+                    let by_broker = message.will || shared.is_some();
+                    let new = session.arrived(arrival, message, by_broker, &mut broken);
+                    if let Some(filter) = shared {
                         message.group_members.insert(client);
                         let first = self.group_got.entry((filter, id)).or_insert(client);
                         if new && arrival.qos == QoS::ExactlyOnce && *first != client {

@@ -53,6 +53,8 @@ pub(crate) fn roster(dice: &Dice, journal: &Journal, phase: &watch::Receiver<Pha
     add(Identity::v5("sub-g", Steady), Vec::new(), &[("load/a/0", Q2)], toggled);
     add(Identity::v3("sub-h", Flapping), Vec::new(), &[("load/a/0", Q1)], &[("load/c/#", Q2)]);
     add(Identity::v5("sub-i", Restarting), Vec::new(), &[("load/a/#", Q2), ("load/d/#", Q1)], &[]);
+    let lazy = Identity { lazy: true, ..Identity::v5("sub-k", Steady) };
+    add(lazy, Vec::new(), &[("load/#", Q2)], &[]);
     add(transient(Identity::v3("sub-j", Flapping)), Vec::new(), &[("load/#", Q2)], &[]);
 
     const SHARE: Filters = &[("$share/group/sh/#", Q2)];

@@ -239,11 +239,13 @@ impl Session {
         }
     }
 
-    /// Takes a message that was received, and answers whether it is the first time.
+    /// Takes a message that was received, and answers whether it is the first time. `by_broker`: somebody else than its
+    /// publisher may have sent it again.
     pub(super) fn arrived(
         &mut self,
         arrival: Arrival,
         message: &Message,
+        by_broker: bool,
         broken: &mut Vec<Violation>,
     ) -> bool {
         let Arrival { message: id, qos, dup, .. } = arrival;
@@ -256,7 +258,7 @@ impl Session {
             violated(2, format!("{id:?} is delivered {} times", got.deliveries));
         } else if got.settled && message.sends <= 1 {
             violated(5, format!("{id:?} comes again after its acknowledgement was stored"));
-        } else if got.fresh > message.sends {
+        } else if got.fresh > message.sends && !by_broker {
             violated(5, format!("{id:?} comes {} times without DUP", got.fresh));
         }
         if new && !message.will && self.shared_filter(message).is_none() {
