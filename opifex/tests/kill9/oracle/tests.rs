@@ -344,6 +344,18 @@ fn promise_4_a_will_that_was_renounced_or_whose_client_was_back_in_time() {
 }
 
 #[test]
+fn promise_4_a_will_that_was_renounced_when_nobody_could_hear_it() {
+    let mut journal = with_will(0);
+    journal.event(Event::Killed);
+    journal.ends("w", Ending::Goodbye);
+    journal.event(Event::Listening);
+    journal.event(Event::Made { message: M2, publication: publication() });
+    arm(&mut journal, M2, 0, true);
+    journal.arrives(M1, QoS::AtLeastOnce, 1, false);
+    assert_eq!(journal.broken(), [0; 0]);
+}
+
+#[test]
 fn promise_5_a_message_that_comes_again_after_its_acknowledgement_was_stored() {
     let mut journal = Journal::with_subscriber();
     journal.publishes(M1, QoS::AtLeastOnce);

@@ -13,6 +13,8 @@ pub(super) struct Wills {
     /// The will of a CONNECT that is not answered.
     asked: HashMap<Client, MessageId>,
     listening_since: Millis,
+    /// The broker was killed, and is not back.
+    down: bool,
 }
 
 /// What is known of a will.
@@ -47,6 +49,7 @@ enum Due {
 
 impl Wills {
     pub(super) fn killed(&mut self) {
+        self.down = true;
         for (_, fate) in self.fates.values_mut() {
             if let Fate::Renounced { killed_since } = fate {
                 *killed_since = true;
@@ -56,7 +59,7 @@ impl Wills {
 
     /// A connection that ended before has ended for the broker, too, and durably.
     pub(super) fn listening(&mut self, now: Millis) {
-        self.listening_since = now;
+        (self.listening_since, self.down) = (now, false);
         for (will, fate) in self.fates.values_mut() {
             if let Fate::Delayed { by, .. } | Fate::Due { by, .. } = fate
                 && !matches!(by, Due::Certain(_))
@@ -134,7 +137,8 @@ impl Wills {
         // The broker that lives sees that the connection is gone; the one that was killed sees it when it is back.
         let by = if how == Ending::Cut { Due::Soon(now + delay + 1_000) } else { Due::Unknown };
         *fate = match how {
-            Ending::Goodbye => Fate::Renounced { killed_since: false },
+            // Who says it to a broker that was just killed does not know that.
+            Ending::Goodbye => Fate::Renounced { killed_since: self.down },
             Ending::Cut | Ending::Lost if delay == 0 => Fate::Due { from: since, by },
             Ending::Cut | Ending::Lost => Fate::Delayed { from: since + delay, by },
         };
