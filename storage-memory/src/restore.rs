@@ -69,7 +69,7 @@ impl State {
         mut entry: Queued,
         shared: Option<(SessionId, Seq)>,
     ) -> Outcome {
-        if let Some((other, seq)) = shared.filter(|_| entry.message.is_some()) {
+        if let Some((other, seq)) = shared {
             let message = self.contents(other).and_then(|contents| contents.queue.message(seq));
             let Some(message) = message else { return Outcome::Absent };
             entry.message = Some(message);

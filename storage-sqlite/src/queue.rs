@@ -12,6 +12,7 @@ use rusqlite::{Row, params};
 use crate::fault::{Result, corrupt};
 use crate::inbound::packet_id;
 use crate::message::{Stored, message_columns, qos, read_message};
+use crate::restore::Body;
 use crate::scan::{MAX_EXAMINED, is_full};
 use crate::session_row::SessionRow;
 use crate::state::{State, int, time, uint};
@@ -133,11 +134,11 @@ impl State<'_> {
         &self,
         session: SessionId,
         entry: &Queued,
-        body: Option<i64>,
+        body: Option<Body>,
         packet_id: Option<PacketId>,
     ) -> Result<()> {
-        let size = entry.message.as_ref().map_or(0, |message| message.size_bytes() as u64);
-        let expires_at = entry.message.as_ref().and_then(|message| message.expires_at);
+        let size = body.as_ref().map_or(0, |body| body.size);
+        let expires_at = body.as_ref().and_then(|body| body.expires_at);
         let sql = "INSERT INTO queue \
                    (session, seq, message, size, qos, retain, packet_id, expires_at, subscription_ids, share) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -146,7 +147,7 @@ impl State<'_> {
             params![
                 int(session.0),
                 int(entry.seq.0),
-                body,
+                body.map(|body| body.id),
                 int(size),
                 u8::from(entry.qos),
                 entry.retain,

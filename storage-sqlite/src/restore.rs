@@ -10,7 +10,14 @@ use crate::fault::Result;
 use crate::message::Stored;
 use crate::retained::key_of;
 use crate::session_row::SessionRow;
-use crate::state::{State, int, time};
+use crate::state::{State, int, optional_time, time, uint};
+
+/// The message of an entry: its row, and what the entry says of it.
+pub(crate) struct Body {
+    pub(crate) id: i64,
+    pub(crate) size: u64,
+    pub(crate) expires_at: Option<Timestamp>,
+}
 
 impl State<'_> {
     pub(crate) fn restore(&self, restored: &Restored, stored: &mut Stored) -> Result<Outcome> {
@@ -72,15 +79,22 @@ impl State<'_> {
         if self.exists("SELECT 1 FROM queue WHERE session = ?1 AND seq = ?2", key)? {
             return Ok(Outcome::Present);
         }
-        let body: Option<i64> = match (&entry.message, shared) {
-            (None, _) => None,
-            (Some(message), None) => Some(self.store_message(message, 1, stored)?),
-            (Some(_), Some((other, seq))) => {
+        let body = match (&entry.message, shared) {
+            (None, None) => None,
+            (Some(message), _) => {
+                let body = self.store_message(message, 1, stored)?;
+                Some(Body { id: body, size: message.size_bytes() as u64, expires_at: message.expires_at })
+            }
+            (None, Some((other, seq))) => {
+                let sql = "SELECT size FROM queue WHERE session = ?1 AND seq = ?2";
+                let size = self.find(sql, [int(other.0), int(seq.0)], |row| uint(row, 0))?;
                 let sql = "UPDATE messages SET refs = refs + 1 WHERE id = \
-                           (SELECT message FROM queue WHERE session = ?1 AND seq = ?2) RETURNING id";
-                let found = self.find(sql, [int(other.0), int(seq.0)], |row| row.get(0))?;
-                let Some(body) = found else { return Ok(Outcome::Absent) };
-                Some(body)
+                           (SELECT message FROM queue WHERE session = ?1 AND seq = ?2) RETURNING id, expires_at";
+                let found = self.remove(sql, [int(other.0), int(seq.0)], |row| {
+                    Ok((row.get(0)?, optional_time(row, 1)?))
+                })?;
+                let (Some(size), Some((id, expires_at))) = (size, found) else { return Ok(Outcome::Absent) };
+                Some(Body { id, size, expires_at })
             }
         };
         let packet_id = match entry.state {

@@ -35,9 +35,11 @@ mod error;
 mod id;
 mod timestamp;
 
+mod dyn_persistence;
 pub mod encoding;
 mod kv_persistence;
 pub mod ordered_kv;
+pub mod transfer;
 
 pub use batch::{Author, Batch, Expectation, Guard, GuardedRecord, IdempotencyKey};
 pub use capabilities::Capabilities;
@@ -45,6 +47,7 @@ pub use commit_counts::CommitCounts;
 pub use data_dir::DataDir;
 pub use due::{Due, DueItem};
 pub use durability::Durability;
+pub use dyn_persistence::DynPersistence;
 pub use error::{Certainty, ErrorKind, Result, StoreError};
 pub use id::{Epoch, RecordVersion, Seq, SessionId};
 pub use inbound::Inbound;

@@ -62,6 +62,7 @@ impl Record {
 pub struct Restored {
     /// The record. A session comes without what hangs on it: what its queue holds is counted as that is restored.
     pub record: Record,
-    /// For a queue entry whose message another entry has as well: one that was restored before, and holds it.
+    /// For a queue entry whose message another entry has as well: one that was restored before, and holds it. The record
+    /// comes without the message then.
     pub same_message_as: Option<(SessionId, Seq)>,
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use opifex_packet::QoS;
 use opifex_storage::{
-    Batch, ErrorKind, Op, OpenSession, Outcome, PageLimit, Persistence, Record, RecordKind, Restored, Seq,
-    SessionExpiry, Target,
+    Batch, ErrorKind, Op, OpenSession, Outcome, PageLimit, Persistence, Queued, Record, RecordKind, Restored,
+    Seq, SessionExpiry, Target,
 };
 
 use crate::script::{
@@ -167,24 +167,30 @@ pub async fn a_shared_message_is_restored_as_one<F: Factory>(s: Subject<F>) {
     }
     let mut first = None;
     for record in s.scan(RecordKind::Queued).await {
-        let Record::Queued(session, entry) = &record else { panic!("{record:?} is no entry") };
+        let Record::Queued(session, mut entry) = record else { panic!("{record:?} is no entry") };
         if entry.seq != Seq(2) {
             continue;
         }
-        let place = (*session, entry.seq);
-        let same_message_as = first.replace(place);
+        let same_message_as = first.replace((session, entry.seq));
+        if same_message_as.is_some() {
+            entry.message = None;
+        }
+        let record = Record::Queued(session, entry);
         let op = Op::Restore(Box::new(Restored { record, same_message_as }));
         assert_eq!(to.one(to.by_broker(), op).await, Outcome::Done);
     }
     let (c, d) = (to.connect("c").await, to.connect("d").await);
     assert_eq!(to.payloads(id(&d)).await, ["2"]);
+    let (of_c, of_d) = (to.session(id(&c)).await, to.session(id(&d)).await);
+    assert_eq!(of_c.map(|c| c.queued_bytes), of_d.map(|d| d.queued_bytes), "of the same message");
     to.one(to.by(&c), Op::Settle(Seq(2))).await;
     assert_eq!(to.payloads(id(&d)).await, ["2"]);
     to.one(to.by(&d), Op::Settle(Seq(2))).await;
     assert!(to.queue(id(&d)).await.is_empty());
     // An entry that is not there has no message to share.
-    let entry = s.scan(RecordKind::Queued).await.swap_remove(0);
-    let lost = Restored { record: entry, same_message_as: Some((id(&d), Seq(77))) };
+    let Record::Queued(session, entry) = s.scan(RecordKind::Queued).await.swap_remove(0) else { panic!() };
+    let record = Record::Queued(session, Queued { message: None, seq: Seq(9), ..entry });
+    let lost = Restored { record, same_message_as: Some((id(&d), Seq(77))) };
     assert_eq!(to.one(to.by_broker(), Op::Restore(Box::new(lost))).await, Outcome::Absent);
 }
 

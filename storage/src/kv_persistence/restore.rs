@@ -8,8 +8,8 @@ use crate::encoding::{
 use crate::kv_persistence::queue::MAX_INLINE_BYTES;
 use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{
-    Epoch, KvSnapshot, Message, Outcome, Queued, QueuedState, Record, RecordVersion, Restored, Result,
-    Retained, Seq, SessionId, SessionRecord, Timestamp, WillRecord,
+    Epoch, ErrorKind, KvSnapshot, Message, Outcome, Queued, QueuedState, Record, RecordVersion, Restored,
+    Result, Retained, Seq, SessionId, SessionRecord, StoreError, Timestamp, WillRecord,
 };
 
 impl<S: KvSnapshot> Transaction<'_, S> {
@@ -75,19 +75,21 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         if self.has(&key)? {
             return Ok(Outcome::Present);
         }
-        let body = match (&entry.message, shared) {
-            (None, _) => QueuedBody::Gone,
-            (Some(message), None) => self.place_message(&entry, message)?,
-            (Some(message), Some((other, seq))) => match self.shared_body(other, seq, message)? {
-                Some(body) => QueuedBody::Row(body),
+        let (body, size, expires_at) = match (&entry.message, shared) {
+            (None, None) => (QueuedBody::Gone, 0, None),
+            (Some(message), _) => {
+                let body = self.place_message(&entry, message)?;
+                (body, message.size_bytes() as u64, message.expires_at)
+            }
+            (None, Some((other, seq))) => match self.share_message(other, seq)? {
+                Some(holder) => (holder.body, holder.size_bytes, holder.expires_at),
                 None => return Ok(Outcome::Absent),
             },
         };
-        let size = entry.message.as_ref().map_or(0, |message| message.size_bytes() as u64);
         let row = QueuedRow {
             body,
             size_bytes: size,
-            expires_at: entry.message.as_ref().and_then(|message| message.expires_at),
+            expires_at,
             qos: entry.qos,
             retain: entry.retain,
             state: entry.state,
@@ -122,22 +124,31 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     }
 
     /// Refers once more to the message of an entry, which moves to a row of its own if it stands in its entry.
-    fn shared_body(&mut self, other: SessionId, seq: Seq, message: &Message) -> Result<Option<u64>> {
+    fn share_message(&mut self, other: SessionId, seq: Seq) -> Result<Option<QueuedRow>> {
         let key = key::queued(other, seq);
         let Some(mut holder) = self.record::<QueuedRow>(&key)? else { return Ok(None) };
-        let body = match holder.body {
-            QueuedBody::Gone => return Ok(None),
-            QueuedBody::Row(body) => body,
-            QueuedBody::Inline(_) => {
-                let body = self.next_body();
-                self.add_reference(body, message, false)?;
-                holder.body = QueuedBody::Row(body);
-                self.put(key, &holder);
-                body
-            }
+        let damaged = |what: &str| {
+            let name = key::describe(&key);
+            StoreError::not_applied(ErrorKind::Corrupt, format!("{name} is damaged: {what}"))
         };
-        self.add_reference(body, message, true)?;
-        Ok(Some(body))
+        match holder.body.clone() {
+            QueuedBody::Gone => return Ok(None),
+            QueuedBody::Row(body) => {
+                let message: Option<Message> = self.record(&key::body(body))?;
+                let message = message.ok_or_else(|| damaged("its message is missing"))?;
+                self.add_reference(body, &message, true)?;
+            }
+            QueuedBody::Inline(fields) => {
+                let message = QueuedBody::inline_message(fields);
+                let message = message.map_err(|_| damaged("its message cannot be read"))?;
+                let body = self.next_body();
+                self.add_reference(body, &message, false)?;
+                self.add_reference(body, &message, true)?;
+                holder.body = QueuedBody::Row(body);
+                self.put(key.clone(), &holder);
+            }
+        }
+        Ok(Some(holder))
     }
 
     fn restore_retained(&mut self, Retained { message, version }: Retained) -> Result<Outcome> {
