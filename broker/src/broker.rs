@@ -118,14 +118,16 @@ impl<P: Persistence> Builder<P> {
             assigned_ids: AtomicU64::new(1),
             instance,
         });
+        let begun = tokio::time::Instant::now();
         let recovered = recover(&shared).await?;
-        if recovered.sessions > 0 {
-            tracing::info!(
-                sessions = recovered.sessions,
-                subscriptions = recovered.subscriptions,
-                "recovered from the store"
-            );
-        }
+        tracing::info!(
+            sessions = recovered.sessions,
+            interrupted = recovered.interrupted,
+            subscriptions = recovered.subscriptions,
+            queued = recovered.queued,
+            took_ms = begun.elapsed().as_millis() as u64,
+            "recovered from the store"
+        );
         let background =
             vec![tokio::spawn(due::run(shared.clone())), tokio::spawn(due::sweep(shared.clone()))];
         Ok(Broker { shared, background: Arc::new(Mutex::new(background)) })

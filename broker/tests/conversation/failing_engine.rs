@@ -50,6 +50,11 @@ impl OrderedKv for FailingEngine {
         Ok(Seen(self.state.lock().unwrap().rows.clone()))
     }
 
+    fn has_room(&self, _: usize) -> bool {
+        // It finds out when it writes.
+        true
+    }
+
     fn write(&self, batch: &WriteBatch) -> Result<()> {
         let mut state = self.state.lock().unwrap();
         if state.fails {
