@@ -10,14 +10,17 @@ use crate::failure;
 
 mod limit_flags;
 mod serve_args;
+mod store_args;
 
 pub(crate) use serve_args::ServeArgs;
+pub(crate) use store_args::{StoreArgs, StoreCommand};
 
 const EXAMPLES: &str = "\
 Examples:
   opifex serve                              a broker for this machine, on 127.0.0.1:1883
   opifex serve --listen 0.0.0.0:1883        ... for the network
   opifex serve --config /etc/opifex.toml    ... as a file says
+  opifex store check                        whether the store in ./opifex-data is whole
   opifex hash-password                      the hash of a password, for that file
 
 Exit codes: 0 stopped as asked, 1 a failure, 2 wrong flags or a wrong configuration file.";
@@ -35,6 +38,8 @@ struct Cli {
 pub(crate) enum Command {
     /// Runs a broker until SIGINT or SIGTERM.
     Serve(Box<ServeArgs>),
+    /// Exports, imports or checks a store.
+    Store(StoreArgs),
     /// Turns a password into the hash that the configuration file takes.
     #[command(after_help = HASH_PASSWORD_EXAMPLES)]
     HashPassword,

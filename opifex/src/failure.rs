@@ -1,5 +1,6 @@
 //! How the program fails: one line on standard error, and an exit code that tells scripts whose fault it was.
 
+use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -10,6 +11,13 @@ pub(crate) enum Failure {
     Usage(anyhow::Error),
     /// They are right, and it did not work out.
     Runtime(anyhow::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Failure::Usage(error) | Failure::Runtime(error)) = self;
+        write!(f, "{error:#}")
+    }
 }
 
 impl Failure {

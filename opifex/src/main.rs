@@ -11,6 +11,8 @@ mod config;
 
 mod hash_password;
 mod serve;
+mod store_command;
+
 mod store;
 
 mod accept;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         cli::Command::Serve(args) => serve::run(&args),
+        cli::Command::Store(args) => store_command::run(&args),
         cli::Command::HashPassword => hash_password::run(),
     };
     outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)

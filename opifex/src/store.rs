@@ -1,12 +1,20 @@
 //! The store that the configuration names, opened. Only here stand the backends' names beside their types.
 
 use std::future::Future;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
-use opifex_storage::{Durability, Persistence};
+use anyhow::anyhow;
+
+use opifex_storage::{Durability, ErrorKind, Persistence, StoreError};
 use tokio::runtime::Runtime;
 
 use crate::config::{Backend, StorageConfig};
 use crate::failure::Failure;
+
+/// How often the log hears of a store that takes long to open.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// What is done with a store, whichever it is.
 pub(crate) trait StoreTask {
@@ -25,18 +33,21 @@ pub(crate) fn with_store(
     runtime: &Runtime,
     task: impl StoreTask,
 ) -> Result<(), Failure> {
+    refuse_another_backends(config)?;
     match config.backend {
         #[cfg(feature = "sqlite")]
         Backend::Sqlite => {
             let mut options = opifex_storage_sqlite::SqliteOptions::new(&config.data_dir);
             // Below what the engine offers, its lowest does.
             options.durability = config.durability().max(Durability::Process);
-            let store = opifex_storage_sqlite::SqliteStore::open(options).map_err(Failure::runtime)?;
+            let open = || opifex_storage_sqlite::SqliteStore::open(options);
+            let store = say_that_it_lasts(&config.data_dir, open).map_err(not_opened)?;
             runtime.block_on(task.run(store))
         }
         #[cfg(feature = "sled")]
         Backend::Sled => {
-            let store = opifex_storage_sled::SledStore::open(&config.data_dir).map_err(Failure::runtime)?;
+            let open = || opifex_storage_sled::SledStore::open(&config.data_dir);
+            let store = say_that_it_lasts(&config.data_dir, open).map_err(not_opened)?;
             runtime.block_on(task.run(store))
         }
         #[cfg(feature = "memory")]
@@ -48,6 +59,49 @@ pub(crate) fn with_store(
             runtime.block_on(task.run(opifex_storage_memory::MemoryStore::with_options(options)))
         }
     }
+}
+
+/// A directory that holds the store of one backend is not given a second one, which would begin empty beside it.
+fn refuse_another_backends(config: &StorageConfig) -> Result<(), Failure> {
+    let (backend, data_dir) = (config.backend, &config.data_dir);
+    if !backend.has_files() || backend.has_store_in(data_dir) {
+        return Ok(());
+    }
+    let Some(other) = Backend::store_in(data_dir) else { return Ok(()) };
+    Err(Failure::runtime(anyhow!(
+        "{} holds a {other} store, not a {backend} one: choose --storage {other} or another --data-dir \
+         (`opifex store export` and `import` move everything)",
+        data_dir.display()
+    )))
+}
+
+/// What a person can do about a store that another process has.
+fn not_opened(error: StoreError) -> Failure {
+    if error.kind() == ErrorKind::Retry && !error.to_string().contains("--data-dir") {
+        return Failure::runtime(anyhow!("{error}: stop it, or choose another directory with --data-dir"));
+    }
+    Failure::runtime(error)
+}
+
+/// Opens a store, which may have much to read, and says each second that it still does.
+#[cfg_attr(
+    not(any(feature = "sled", feature = "sqlite")),
+    expect(dead_code, reason = "a store in memory is open at once")
+)]
+fn say_that_it_lasts<T: Send>(data_dir: &Path, open: impl FnOnce() -> T) -> T {
+    let (opened, wait) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let begun = Instant::now();
+            while wait.recv_timeout(SAY_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let secs = begun.elapsed().as_secs();
+                tracing::info!(data_dir = %data_dir.display(), secs, "opening the store");
+            }
+        });
+        let store = open();
+        drop(opened);
+        store
+    })
 }
 
 /// What acknowledged messages of durable sessions survive, as a sentence for the log.

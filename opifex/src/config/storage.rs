@@ -1,7 +1,7 @@
 //! Which storage backend, of those that the program was built with, where it keeps its files, and what it promises.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::anyhow;
@@ -92,6 +92,19 @@ impl Backend {
             Backend::Memory => "memory",
         }
     }
+
+    /// Whether there is a store of it in a directory.
+    pub(crate) fn has_store_in(self, data_dir: &Path) -> bool {
+        Backend::FILES.iter().any(|(name, file)| *name == self.name() && data_dir.join(file).exists())
+    }
+
+    /// The backend whose store is in a directory, whether it is built in or not.
+    pub(crate) fn store_in(data_dir: &Path) -> Option<&'static str> {
+        Backend::FILES.iter().find(|(_, file)| data_dir.join(file).exists()).map(|(name, _)| *name)
+    }
+
+    /// The file that a backend's store has in its directory.
+    const FILES: [(&str, &str); 2] = [("sqlite", "opifex.db"), ("sled", "db")];
 
     /// Whether it has a data directory.
     pub(crate) fn has_files(self) -> bool {

@@ -4,9 +4,15 @@ use crate::child::{Program, refused, run};
 
 #[test]
 fn help_has_examples_and_goes_to_standard_output() {
-    for args in
-        [&["--help"][..], &["-h"], &["serve", "--help"], &["serve", "-h"], &["hash-password", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["serve", "--help"],
+        &["serve", "-h"],
+        &["hash-password", "--help"],
+        &["store", "--help"],
+        &["store", "check", "-h"],
+    ] {
         let output = run(args, b"");
         let stdout = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{args:?}");

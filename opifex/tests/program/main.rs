@@ -9,5 +9,8 @@ mod peer;
 mod command_line;
 mod config_file;
 mod hash_password;
+mod restart;
 mod stop;
+mod storage;
+mod store_command;
 mod users;

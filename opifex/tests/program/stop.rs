@@ -23,7 +23,7 @@ fn a_stopped_broker_leaves_its_port_to_the_next() {
     let client = std::net::TcpStream::connect(program.address()).unwrap();
     program.stop();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_opifex"));
-    Program::start(command.args(["serve", "--listen", &address]), 1).stop();
+    Program::start(command.args(["serve", "--storage", "memory", "--listen", &address]), 1).stop();
     drop(client);
 }
 
