@@ -25,6 +25,7 @@ use crate::registry::Registry;
 use crate::router::Router;
 use crate::shared::Shared;
 use crate::stats::{Counters, Stats};
+use crate::unrecorded::Unrecorded;
 
 /// An MQTT broker over a store. Cloning it gives another handle to the same broker.
 pub struct Broker<P: Persistence> {
@@ -109,6 +110,7 @@ impl<P: Persistence> Builder<P> {
             registry: Registry::default(),
             counters: Counters::default(),
             retaining: Arc::default(),
+            unrecorded: Unrecorded::default(),
             clock: Clock::start(),
             damage: DamageReport::default(),
             due: Notify::new(),

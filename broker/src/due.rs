@@ -45,6 +45,7 @@ pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
 
 /// Deals with one page of what is due; answers whether there may be more right now.
 async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
+    shared.unrecorded.retry(shared).await?;
     let page = shared.store.due(shared.now(), PageLimit::items(PAGE_ITEMS)).await?;
     shared.damage.note(&page.damaged);
     let mut progress = false;

@@ -20,6 +20,7 @@ mod ordered;
 mod recovery;
 mod retaining;
 mod submission;
+mod unrecorded;
 mod will;
 
 mod fanout;

@@ -53,12 +53,12 @@ pub(crate) struct Step<'a> {
 /// older value never comes after a newer one.
 enum ReplayGuard {
     /// A page is being read: topics that got a new message since.
-    Reading { changed: HashSet<Box<str>>, overflown: bool },
+    Reading { changed: HashSet<Box<str>>, overflown: bool, limit: usize },
     /// The page is being sent: its topics that got none.
     Sending { current: HashSet<Box<str>> },
 }
 
-/// The guard's limit while a page is read; beyond it the page is read again.
+/// The guard's limit while a page is read for the first time; beyond it the page is read again, with a higher one.
 const REPLAY_TOPICS: usize = 4_096;
 
 impl Outbox {
@@ -179,15 +179,19 @@ impl Outbox {
         self.link.as_ref().map(|link| link.identity.clone()).or_else(|| self.last_identity.clone())
     }
 
-    /// Watches for retained messages that change from now on, while a page of them is read.
-    pub(crate) fn read_replay_page(&mut self) {
-        self.replay = Some(Box::new(ReplayGuard::Reading { changed: HashSet::new(), overflown: false }));
+    /// Watches for retained messages that change from now on, while a page of them is read, for the so manieth time.
+    pub(crate) fn read_replay_page(&mut self, tries: u32) {
+        let limit = REPLAY_TOPICS << (2 * tries);
+        self.replay =
+            Some(Box::new(ReplayGuard::Reading { changed: HashSet::new(), overflown: false, limit }));
     }
 
     /// The page was read: watches on for these topics of it, as long as they are being sent. `false`: too much has
     /// changed meanwhile, the page must be read again.
     pub(crate) fn send_replay_page<'t>(&mut self, topics: impl Iterator<Item = &'t str>) -> bool {
-        let Some(ReplayGuard::Reading { changed, overflown }) = self.replay.as_deref() else { return true };
+        let Some(ReplayGuard::Reading { changed, overflown, .. }) = self.replay.as_deref() else {
+            return true;
+        };
         if *overflown {
             return false;
         }
@@ -211,7 +215,7 @@ impl Outbox {
     /// A message that is also its topic's retained one is being delivered.
     pub(crate) fn note_retained(&mut self, topic: &str) {
         match self.replay.as_deref_mut() {
-            Some(ReplayGuard::Reading { changed, .. }) if changed.len() < REPLAY_TOPICS => {
+            Some(ReplayGuard::Reading { changed, limit, .. }) if changed.len() < *limit => {
                 changed.insert(topic.into());
             }
             Some(ReplayGuard::Reading { overflown, .. }) => *overflown = true,

@@ -24,6 +24,7 @@ use crate::router::{Match, Matches, Publisher, Router, choose, find_matches};
 use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
 use crate::submission::{Found, Group, Routed};
+use crate::unrecorded::Unrecorded;
 
 /// A task flushes at most so many outboxes of others a batch itself; the rest it wakes. Waking costs more than flushing:
 /// with 64 a lone message to 100 subscribers takes a fifth more processor time than with this.
@@ -41,6 +42,7 @@ pub(crate) struct Shared<P> {
     pub(crate) counters: Counters,
     /// Changes of retained messages that reads may not show yet.
     pub(crate) retaining: Arc<Retaining>,
+    pub(crate) unrecorded: Unrecorded,
     pub(crate) clock: Clock,
     pub(crate) damage: DamageReport,
     /// Something may have become due before the next look.

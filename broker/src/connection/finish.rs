@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use opifex_packet::{Disconnect, Packet, ReasonCode, Role, Version};
-use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry};
+use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry, SessionId};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -121,6 +121,10 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
         settle(&session, std::mem::take(&mut ordered)).await;
         if session.is_distrusted() {
             state.undo_unsubscriptions();
+            // It may be on record already: then it is the same once more.
+            if let Some((id, epoch)) = state.author {
+                shared.unrecorded.add(id, epoch, state.last_words(&end));
+            }
         }
     }
     if let Some(link) = link {
@@ -188,28 +192,28 @@ impl<P: Persistence> State<P> {
         }
     }
 
+    /// How a durable session goes on.
+    fn last_words(&self, end: &End) -> Vec<Op> {
+        // Who takes the session over decides what becomes of it and of its will.
+        if matches!(end, End::Command(Command::TakenOver)) {
+            return Vec::new();
+        }
+        let will = matches!(end, End::Disconnect { with_will: false }).then_some(Op::TakeWill);
+        let on = self.author.map(|(id, _)| goes_on(id, self.expiry)).unwrap_or_default();
+        will.into_iter().chain(on).collect()
+    }
+
     /// The last batch of a durable session's connection: what was not written yet, and how the session goes on.
     async fn last_ops(&mut self, end: &End, groups: Vec<Group>, rest: Vec<Op>) -> Vec<Ordered> {
         let mut groups = groups;
-        let Some((id, _)) = self.author else {
+        if self.author.is_none() {
             return match groups.is_empty() {
                 true => Vec::new(),
                 false => submit(self.shared.clone(), self.author(), groups).await.ordered,
             };
-        };
-        let mut ops = rest;
-        // Who takes the session over decides what becomes of it and of its will.
-        if !matches!(end, End::Command(Command::TakenOver)) {
-            if matches!(end, End::Disconnect { with_will: false }) {
-                ops.push(Op::TakeWill);
-            }
-            if self.expiry == SessionExpiry::WITH_CONNECTION {
-                ops.push(Op::EndSession(id));
-            } else {
-                ops.push(Op::SetExpiry(self.expiry));
-                ops.push(Op::GoOffline);
-            }
         }
+        let mut ops = rest;
+        ops.extend(self.last_words(end));
         groups.push(Group::of_ops(ops));
         let done = submit(self.shared.clone(), self.author(), groups).await;
         if let Some(error) = done.error {
@@ -220,6 +224,14 @@ impl<P: Persistence> State<P> {
             }
         }
         done.ordered
+    }
+}
+
+/// What a session that loses its connection does: it goes offline, or ends.
+pub(crate) fn goes_on(id: SessionId, expiry: SessionExpiry) -> Vec<Op> {
+    match expiry {
+        SessionExpiry::WITH_CONNECTION => vec![Op::EndSession(id)],
+        _ => vec![Op::SetExpiry(expiry), Op::GoOffline],
     }
 }
 

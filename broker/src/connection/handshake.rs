@@ -51,6 +51,7 @@ where
         outlet: Outlet::new(Box::new(writer)),
         options: DecodeOptions { version: Version::V5_0, max_packet_size, role: Role::Server },
         agreed: None,
+        client_max_packet_size: u32::MAX,
     };
     let stopped = shared.stop.notified();
     let connect = timeout(shared.limits.connect_timeout, async {
@@ -116,6 +117,7 @@ where
     let version = connect.version;
     wire.options.version = version;
     wire.agreed = Some(version);
+    wire.client_max_packet_size = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
     let refuse = |reason| Err(Refusal::Connack { version, reason });
     if shared.counters.connections.load(Relaxed) > shared.limits.max_connections as u64 {
         return refuse(ReasonCode::QuotaExceeded);

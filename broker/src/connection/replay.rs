@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use opifex_packet::{QoS, TopicFilter, filter_matches};
 use opifex_storage::{
-    Author, Batch, Cursor, ErrorKind, Expectation, Guard, GuardedRecord, Page, PageLimit, Persistence,
-    Result, Retained, Seq,
+    Author, Batch, Cursor, ErrorKind, Expectation, FullPolicy, Guard, GuardedRecord, Outcome, Page,
+    PageLimit, Persistence, Result, Retained, Seq, StoreError, TargetOutcome,
 };
+
+use tokio::time::timeout;
 
 use crate::ordered::{Ordered, all_durable};
 use crate::outbox::Step;
@@ -29,6 +32,12 @@ const OVERHEAD_BYTES: usize = 64;
 
 /// Batches that wait for their durability while the next page is taken.
 const WAITING_BATCHES: usize = 8;
+
+/// A page is read again so often; each time four times as many changes are taken in meanwhile.
+const MAX_TRIES: u32 = 4;
+
+/// How long a replay waits for room in the stored queue before it looks again: entries expire there, too.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Filters that are looked up together: each message is held against all of them.
 const FILTERS_AT_ONCE: usize = 64;
@@ -106,15 +115,22 @@ impl Together<'_> {
     ) -> Result<()> {
         let filters: Vec<TopicFilter<'_>> = self.filters.iter().map(|(filter, _)| filter.borrow()).collect();
         let mut cursor: Option<Cursor> = None;
+        let mut tries = 0;
         loop {
-            session.outbox.lock().read_replay_page();
+            session.outbox.lock().read_replay_page(tries);
             shared.retaining.visible().await;
             let page = shared.store.retained(&filters, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await?;
             shared.damage.note(&page.damaged);
             if !self.take_page(&page, shared, session, author, under_way).await? {
-                // Something changed meanwhile: the page is read again.
+                // Too much has changed meanwhile: the page is read again.
+                tries += 1;
+                if tries > MAX_TRIES {
+                    let what = "retained messages change faster than the store can be read";
+                    return Err(StoreError::not_applied(ErrorKind::Retry, what));
+                }
                 continue;
             }
+            tries = 0;
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());
@@ -141,10 +157,7 @@ impl Together<'_> {
         if !session.outbox.lock().send_replay_page(topics) && !live.is_empty() {
             return Ok(false);
         }
-        match store_items(stored, shared, session, author, under_way, &mut tally).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
-            stored => stored?,
-        }
+        store_items(stored, shared, session, author, under_way, &mut tally).await?;
         for Item { retained, found } in live {
             room(shared, session, retained.message.size_bytes() + OVERHEAD_BYTES).await;
             let mut outbox = session.outbox.lock();
@@ -200,7 +213,7 @@ impl Together<'_> {
     }
 }
 
-/// Queues what is stored, guarded by the versions that were read.
+/// Queues what is stored, guarded by the versions that were read, and waits for room in the queue as often as it takes.
 async fn store_items<P: Persistence>(
     items: Vec<Item>,
     shared: &Arc<Shared<P>>,
@@ -209,43 +222,100 @@ async fn store_items<P: Persistence>(
     under_way: &mut UnderWay,
     tally: &mut Tally,
 ) -> Result<()> {
-    let max_ops = shared.store.capabilities().max_batch_ops / 2;
-    let mut items = items;
+    let max_ops = (shared.store.capabilities().max_batch_ops / 2).max(1);
+    let limits = &shared.limits;
+    let mut items: VecDeque<Item> = items.into();
+    // What fits no queue waits for nothing.
+    let before = items.len();
+    items.retain(|item| {
+        limits.max_queued_messages > 0 && item.retained.message.size_bytes() as u64 <= limits.max_queued_bytes
+    });
+    tally.drop_many(DropCause::QueueFull, (before - items.len()) as u64);
+    let mut at_once = max_ops;
     while !items.is_empty() {
-        let rest = items.split_off(items.len().min(max_ops.max(1)));
-        let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
-        batch.guards = items
-            .iter()
-            .map(|item| Guard {
-                record: GuardedRecord::Retained(item.retained.message.topic.clone()),
-                expect: Expectation::AtVersion(item.retained.version),
-            })
-            .collect();
-        let groups: Vec<Group> = items
-            .into_iter()
-            .map(|item| {
-                let mut group = shared.group(item.retained.message.clone(), false, vec![item.found]);
-                mark_retained(&mut group);
-                group
-            })
-            .collect();
-        batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
-        let batch = write(shared, batch, &groups).await?;
-        let mut step = Step { limits: &shared.limits, now: shared.now(), tally };
-        // The task that replays to itself flushes itself.
-        let mut touched = Vec::new();
-        for (group, outcome) in groups.into_iter().zip(batch.outcomes()) {
-            if let Some(routed) = group.routed {
-                shared.deliver(routed, std::slice::from_ref(outcome), &mut touched, &mut step);
+        let written = session.outbox.lock().written();
+        let now: Vec<Item> = items.drain(..items.len().min(at_once)).collect();
+        let full = match store_together(&now, shared, session, author, under_way, tally).await {
+            Ok(full) => full,
+            // One of them has changed since it was read: the newer one came, or comes, by itself. The others go alone.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                match now.len() {
+                    1 => at_once = max_ops,
+                    _ => {
+                        at_once = 1;
+                        now.into_iter().rev().for_each(|item| items.push_front(item));
+                    }
+                }
+                continue;
             }
+            Err(error) => return Err(error),
+        };
+        if full.is_empty() {
+            continue;
         }
-        if let Some(link) = &mut session.outbox.lock().link {
-            link.touched = false;
-        }
-        under_way.add(batch).await?;
-        items = rest;
+        let mut now: Vec<Option<Item>> = now.into_iter().map(Some).collect();
+        full.iter().rev().filter_map(|index| now[*index].take()).for_each(|item| items.push_front(item));
+        room_in_store(session, written).await;
     }
     Ok(())
+}
+
+/// Queues these in one batch; answers which of them the queue had no room for.
+async fn store_together<P: Persistence>(
+    items: &[Item],
+    shared: &Arc<Shared<P>>,
+    session: &Arc<Session>,
+    author: &Author,
+    under_way: &mut UnderWay,
+    tally: &mut Tally,
+) -> Result<Vec<usize>> {
+    let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
+    batch.guards = items
+        .iter()
+        .map(|item| Guard {
+            record: GuardedRecord::Retained(item.retained.message.topic.clone()),
+            expect: Expectation::AtVersion(item.retained.version),
+        })
+        .collect();
+    let groups: Vec<Group> = items
+        .iter()
+        .map(|item| {
+            let mut group = shared.group(item.retained.message.clone(), false, vec![item.found.clone()]);
+            mark_retained(&mut group);
+            group
+        })
+        .collect();
+    batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
+    let batch = write(shared, batch, &groups).await?;
+    let mut step = Step { limits: &shared.limits, now: shared.now(), tally };
+    // The task that replays to itself flushes itself.
+    let mut touched = Vec::new();
+    let mut full = Vec::new();
+    for (index, (group, outcome)) in groups.into_iter().zip(batch.outcomes()).enumerate() {
+        match (group.routed, outcome) {
+            (_, Outcome::Enqueued(targets)) if matches!(targets[..], [TargetOutcome::Dropped(_)]) => {
+                full.push(index);
+            }
+            (Some(routed), outcome) => {
+                shared.deliver(routed, std::slice::from_ref(outcome), &mut touched, &mut step);
+            }
+            (None, _) => {}
+        }
+    }
+    if let Some(link) = &mut session.outbox.lock().link {
+        link.touched = false;
+    }
+    under_way.add(batch).await?;
+    Ok(full)
+}
+
+/// Waits until the client has had something settled since, or for a while.
+async fn room_in_store(session: &Session, written: u64) {
+    let settled = poll_fn(|_| match session.outbox.lock().written() != written {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    });
+    let _ = timeout(LOOK_AGAIN, settled).await;
 }
 
 /// Entries of a replay carry RETAIN, without being a new retained message.
@@ -254,6 +324,8 @@ fn mark_retained(group: &mut Group) {
         if let opifex_storage::Op::Enqueue { targets, .. } = op {
             for target in targets {
                 target.retain = true;
+                // A replay waits for room, and takes nobody's.
+                target.limits.policy = FullPolicy::DropNewest;
             }
         }
     }

@@ -269,6 +269,7 @@ impl<P: Persistence> State<P> {
                     Step { limits: &self.shared.limits, now: self.shared.now(), tally: &mut tally };
                 outbox.send_assigned(owner.assigned, &mut step);
                 outbox.send_released(owner.released);
+                outbox.note_written();
             }
             self.work.take_over(&mut outbox);
         }

@@ -1,7 +1,7 @@
 //! The queue of a durable session as the broker sees it: the store holds all of it, memory only what is about to be
 //! sent. Sequence numbers make the change between "live" and "behind" without gap or double.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use opifex_packet::{PacketId, QoS};
 use opifex_storage::{Op, QueuePage, QueuedState, Seq};
@@ -43,6 +43,8 @@ pub(crate) struct DurableQueue {
     /// Bytes of messages that leave when their packet ids are durable.
     assigned_bytes: usize,
     releasing: Vec<PacketId>,
+    /// Counts what the owner has had written down: there may be room in the stored queue.
+    written: u64,
 }
 
 /// What the owner is to write down, and what it may send once that is durable.
@@ -103,12 +105,13 @@ impl DurableQueue {
     /// The connection is gone: what was not sent is in the store; what was keeps its id.
     pub(crate) fn detach(&mut self, inflight: &mut Inflight) {
         // Ids that were not submitted are forgotten; those that were are the store's and stay in the table.
+        let unsent: HashSet<Seq> = self.assigning.iter().map(|pending| pending.seq).collect();
         for pending in self.assigning.drain(..) {
             if let Some(id) = pending.packet_id {
                 inflight.remove(id);
             }
         }
-        self.ops.retain(|op| !matches!(op, Op::Assign { .. }));
+        self.ops.retain(|op| !matches!(op, Op::Assign { seq, .. } if unsent.contains(seq)));
         self.sent_as = inflight
             .iter()
             .filter(|(_, entry)| entry.stage == Stage::Puback)
@@ -264,6 +267,18 @@ impl Outbox {
             self.take_early();
         }
         self.pump(step);
+    }
+
+    /// How often something of the owner's was written down.
+    pub(crate) fn written(&self) -> u64 {
+        self.durable.as_ref().map_or(0, |durable| durable.written)
+    }
+
+    /// Something is.
+    pub(crate) fn note_written(&mut self) {
+        if let Some(durable) = &mut self.durable {
+            durable.written += 1;
+        }
     }
 
     /// Takes what is to be written down.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use opifex_packet::{Delivery, PacketId, Property, Publish, Pubrel, QoS, TopicName, Version};
-use opifex_storage::{Message, Op, Seq, Timestamp};
+use opifex_storage::{FullPolicy, Message, Op, Seq, Timestamp};
 
 use super::link::OutgoingAlias;
 use super::{Link, Outbox, Step};
@@ -55,6 +55,12 @@ impl Outbox {
         if let (None, QoS::ExactlyOnce, Some(durable)) = (pending.packet_id, pending.qos, &mut self.durable) {
             durable.assign(Pending { packet_id: Some(packet_id), ..pending });
             return Ok(());
+        }
+        // The store is told that a QoS 1 message is on its way where it could take it as waiting: to expire, or to give
+        // way to newer ones.
+        let may_go = message.expires_at.is_some() || step.limits.queue_full == FullPolicy::DropOldest;
+        if let (None, true, Some(durable)) = (pending.packet_id, may_go, &mut self.durable) {
+            durable.push_op(Op::Assign { seq: pending.seq, packet_id });
         }
         append_publish(link, message, &pending, packet_id, step.now);
         step.tally.delivered += 1;

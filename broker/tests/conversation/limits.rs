@@ -30,6 +30,7 @@ conversations!(
     a_session_that_is_away_keeps_as_much_as_its_queue_may_hold,
     max_topic_aliases_are_announced,
     an_answer_longer_than_the_client_takes_is_not_sent,
+    a_client_that_cannot_be_told_what_holds_is_refused,
 );
 
 fn limited(change: impl FnOnce(&mut Limits)) -> Limits {
@@ -301,6 +302,27 @@ async fn max_topic_aliases_are_announced() {
     let broker = broker_with_limits(limited(|limits| limits.topic_alias_maximum = 7)).await;
     let (_peer, connack) = Peer::connect(&broker, connect(Version::V5_0, "c")).await;
     assert_eq!(connack.properties.topic_alias_maximum(), Some(7));
+}
+
+async fn a_client_that_cannot_be_told_what_holds_is_refused() {
+    let broker = broker().await;
+    let hello = |most| {
+        let mut hello = connect_durable(Version::V5_0, "c");
+        hello.properties.push(Property::MaximumPacketSize(most));
+        hello
+    };
+    // Without the topic aliases that we would take it has 13 bytes.
+    let mut peer = Peer::connect(&broker, hello(13)).await.0;
+    peer.settle().await;
+    peer.disconnect(&broker).await;
+    Peer::connect(&broker, connect(Version::V5_0, "c")).await.0.disconnect(&broker).await;
+    for most in [12, 5] {
+        Peer::refused(&broker, hello(most), ReasonCode::PacketTooLarge).await;
+    }
+    let mut peer = Peer::open(&broker, Version::V5_0);
+    peer.send(hello(4)).await;
+    peer.expect_closed().await;
+    assert_eq!(broker.stats().sessions, 0);
 }
 
 async fn an_answer_longer_than_the_client_takes_is_not_sent() {

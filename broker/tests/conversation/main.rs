@@ -7,6 +7,7 @@
 mod attention;
 mod backend;
 mod failing_engine;
+mod faulty_store;
 mod gated_store;
 mod peer;
 mod store;
@@ -15,6 +16,7 @@ mod abandoned;
 mod access;
 mod delivery;
 mod failed_commit;
+mod faults;
 mod flow;
 mod keep_alive;
 mod limits;

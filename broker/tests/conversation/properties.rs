@@ -10,7 +10,6 @@ conversations!(
     every_property_of_a_message_is_passed_on_live_retained_queued_and_shared,
     message_expiry_is_passed_on_as_what_remains,
     a_message_that_waits_for_the_window_expires_there,
-    what_expires_in_flight_leaves_its_id_behind_for_others,
     a_client_sets_topic_aliases,
     the_broker_sets_topic_aliases_where_the_client_takes_them,
     overlapping_subscriptions_bring_one_message_with_all_their_identifiers,
@@ -137,25 +136,6 @@ async fn a_message_that_waits_for_the_window_expires_there() {
         peer.disconnect(&broker).await;
     }
     assert_eq!(broker.stats().dropped(opifex_broker::DropCause::Expired), 2);
-}
-
-async fn what_expires_in_flight_leaves_its_id_behind_for_others() {
-    let broker = broker().await;
-    let mut sender = Peer::v5(&broker, "s").await;
-    let (mut peer, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
-    peer.subscribe("a", QoS::AtLeastOnce).await;
-    let mut packet = publish("a", "x", QoS::AtLeastOnce);
-    packet.properties.push(Property::MessageExpiryInterval(10));
-    sender.publish_packet(packet).await;
-    let sent = peer.receive_publish().await;
-    peer.vanish(&broker).await;
-    pass_secs(20).await;
-    let (mut peer, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
-    // A late acknowledgement does no harm.
-    peer.acknowledge(&sent).await;
-    sender.publish("a", "y", QoS::AtLeastOnce).await;
-    assert_eq!(peer.receive_text().await, "y");
-    peer.expect_silence().await;
 }
 
 async fn a_client_sets_topic_aliases() {

@@ -1,13 +1,18 @@
 //! QoS 1 and 2 in both directions: retransmission, order, and what each packet id stands for.
 
-use opifex_broker::Broker;
-use opifex_packet::{Delivery, Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, Version};
+use opifex_broker::{Broker, DropCause, Limits};
+use opifex_packet::{
+    Delivery, Packet, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, Version,
+};
+use opifex_storage::FullPolicy;
 
 use crate::backend::conversations;
 use crate::peer::*;
 use crate::store::Store;
 
 conversations!(
+    what_is_in_flight_does_not_give_way_to_newer_messages,
+    what_is_in_flight_does_not_expire,
     unacknowledged_messages_come_again_with_their_ids_in_order_before_anything_new,
     what_was_acknowledged_does_not_come_again,
     a_qos_2_delivery_goes_on_from_every_stage,
@@ -431,4 +436,49 @@ async fn packet_ids_come_round() {
             assert!(matches!(sender.receive().await, Packet::Puback(_)));
         }
     }
+}
+
+async fn what_is_in_flight_does_not_give_way_to_newer_messages() {
+    let limits = Limits { max_queued_messages: 3, queue_full: FullPolicy::DropOldest, ..Limits::default() };
+    let broker = broker_with_limits(limits).await;
+    let mut peer = durable(&broker, Version::V5_0).await;
+    peer.subscribe("a", QoS::AtLeastOnce).await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    for n in 0..2 {
+        sender.publish("a", &n.to_string(), QoS::AtLeastOnce).await;
+        peer.receive_publish().await;
+        peer.settle_with_store().await;
+    }
+    peer.vanish(&broker).await;
+    for n in 2..5 {
+        sender.publish("a", &n.to_string(), QoS::AtLeastOnce).await;
+    }
+    let mut peer = durable(&broker, Version::V5_0).await;
+    for (n, dup) in [(0, true), (1, true), (4, false)] {
+        let publish = peer.receive_acknowledged().await;
+        assert_eq!((text(&publish), publish.dup), (n.to_string(), dup));
+    }
+    peer.expect_silence().await;
+    assert_eq!(broker.stats().dropped(DropCause::QueueFull), 2);
+}
+
+async fn what_is_in_flight_does_not_expire() {
+    let broker = broker().await;
+    let mut peer = durable(&broker, Version::V5_0).await;
+    peer.subscribe("a", QoS::AtLeastOnce).await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    let mut packet = publish("a", "x", QoS::AtLeastOnce);
+    packet.properties.push(Property::MessageExpiryInterval(5));
+    sender.publish_packet(packet).await;
+    let first = peer.receive_publish().await;
+    peer.settle_with_store().await;
+    peer.vanish(&broker).await;
+    pass_secs(20).await;
+    let mut peer = durable(&broker, Version::V5_0).await;
+    let again = peer.receive_acknowledged().await;
+    assert_eq!((text(&again).as_str(), again.dup, again.delivery), ("x", true, first.delivery));
+    // A late acknowledgement does no harm.
+    peer.acknowledge(&first).await;
+    peer.expect_silence().await;
+    assert_eq!(broker.stats().dropped(DropCause::Expired), 0);
 }

@@ -3,6 +3,8 @@
 use opifex_broker::{DropCause, Limits};
 use opifex_packet::{Packet, Property, QoS, RetainHandling, Version};
 
+use opifex_storage::FullPolicy;
+
 use crate::backend::conversations;
 use crate::peer::*;
 
@@ -251,19 +253,36 @@ async fn a_new_subscriber_loses_no_large_retained_messages_however_slowly_it_rea
 }
 
 async fn a_new_subscriber_loses_none_beyond_its_queue_limit() {
-    let broker = broker_with_limits(Limits { max_queued_messages: 20, ..Limits::default() }).await;
-    let mut sender = Peer::v5(&broker, "s").await;
-    for n in 0..500 {
-        sender.publish_retained(&format!("many/{n}"), &n.to_string(), QoS::AtLeastOnce).await;
+    for policy in [FullPolicy::DropNewest, FullPolicy::DropOldest] {
+        let limits = Limits { max_queued_messages: 20, queue_full: policy, ..Limits::default() };
+        let broker = broker_with_limits(limits).await;
+        let mut sender = Peer::v5(&broker, "s").await;
+        for n in 0..300 {
+            sender.publish_retained(&format!("many/{n}"), &n.to_string(), QoS::AtLeastOnce).await;
+        }
+        for durable in [false, true] {
+            let version = Version::V5_0;
+            let mut hello = if durable { connect_durable(version, "late") } else { connect(version, "late") };
+            hello.properties.push(Property::ReceiveMaximum(5));
+            let (mut late, _) = Peer::connect(&broker, hello).await;
+            late.send(subscribe("many/#", options(QoS::AtLeastOnce), None)).await;
+            let mut seen = vec![false; 300];
+            let mut subacks = 0;
+            while subacks == 0 || seen.contains(&false) {
+                match late.receive().await {
+                    Packet::Suback(_) => subacks += 1,
+                    Packet::Publish(publish) => {
+                        let n: usize = text(&publish).parse().unwrap();
+                        assert!(!std::mem::replace(&mut seen[n], true), "{n} came twice");
+                        late.acknowledge(&publish).await;
+                    }
+                    other => panic!("unexpected {other:?}"),
+                }
+            }
+            late.disconnect(&broker).await;
+        }
+        assert_eq!(broker.stats().dropped_total(), 0);
     }
-    let mut hello = connect(Version::V5_0, "late");
-    hello.properties.push(Property::ReceiveMaximum(5));
-    let (mut late, _) = Peer::connect(&broker, hello).await;
-    late.subscribe("many/#", QoS::AtLeastOnce).await;
-    for _ in 0..500 {
-        late.receive_acknowledged().await;
-    }
-    assert_eq!(broker.stats().dropped_total(), 0);
 }
 
 async fn a_message_that_changes_while_it_is_replayed_never_ends_with_the_older_value() {

@@ -17,7 +17,7 @@ use super::{Accepted, Trust};
 use crate::access::Peer;
 use crate::connection::aliases::IncomingAliases;
 use crate::connection::authenticate::auth_properties;
-use crate::connection::finish::{Attended, Counted, end_session, remove_subscriptions};
+use crate::connection::finish::{Attended, Counted, end_session, goes_on, remove_subscriptions};
 use crate::connection::store_work::StoreWork;
 use crate::connection::{Connection, State};
 use crate::outbox::{Command, DurableQueue, Link, OutgoingAliases};
@@ -57,6 +57,12 @@ pub(super) async fn open<P: Persistence>(
         (false, true) => SessionExpiry::WITH_CONNECTION,
         (false, false) => shared.session_expiry(u32::MAX),
     };
+    let connack = connack(shared, &connect, asked, assigned.then_some(&*client_id), auth_data.as_deref());
+    let max_packet_size = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+    let Some(connack) = within(connack, version, max_packet_size) else {
+        shared.registry.leave(seat, &client_id);
+        return Err(refuse(ReasonCode::PacketTooLarge));
+    };
     let new_will = connect.will.as_ref().map(will::from_connect);
     let stored = known.as_ref().is_some_and(|session| session.stored.is_some());
     let durable = asked != SessionExpiry::WITH_CONNECTION || (stored && !connect.clean_start);
@@ -87,7 +93,7 @@ pub(super) async fn open<P: Persistence>(
             max_packet_size: shared.limits.max_packet_size as usize,
             role: Role::Server,
         },
-        max_packet_size: connect.properties.maximum_packet_size().unwrap_or(u32::MAX),
+        max_packet_size,
         auth_method: connect.properties.authentication_method().map(Box::from),
         auth_state: None,
         authenticating: false,
@@ -103,7 +109,7 @@ pub(super) async fn open<P: Persistence>(
         peer,
         _counted: counted,
     };
-    let connack = connack(shared, &connect, &state, assigned, opened.present, auth_data);
+    let connack = Connack { session_present: opened.present, ..connack };
     Ok(Ready { state: Attended::new(state), connect, connack })
 }
 
@@ -169,8 +175,14 @@ async fn open_durable<P: Persistence>(
             session
         }
     };
-    if session.outbox.lock().needs_reservation() {
-        reserve_ids(shared, &session, id).await?;
+    let needs_reservation = session.outbox.lock().needs_reservation();
+    if needs_reservation && let Err(error) = reserve_ids(shared, &session, id).await {
+        // The store has it online, with a will: neither is so.
+        session.distrust();
+        let ops = std::iter::once(Op::TakeWill).chain(goes_on(id, expiry)).collect();
+        shared.unrecorded.add(id, opened.session.epoch, ops);
+        shared.due.notify_one();
+        return Err(error);
     }
     Ok(Opened {
         session,
@@ -239,20 +251,19 @@ async fn open_transient<P: Persistence>(
     Ok(Opened { session, author: None, present: false, inbound: HashSet::new() })
 }
 
-/// What CONNACK says beyond "yes" (5.0).
+/// CONNACK with what it says beyond "yes" (5.0): all but whether the session was there.
 fn connack<P: Persistence>(
     shared: &Shared<P>,
     connect: &Connect<'_>,
-    state: &State<P>,
-    assigned: bool,
-    present: bool,
-    auth_data: Option<bytes::Bytes>,
+    expiry: SessionExpiry,
+    assigned: Option<&str>,
+    auth_data: Option<&[u8]>,
 ) -> Connack<'static> {
     let mut properties = Properties::new();
-    if state.options.version.is_v5() {
+    if connect.version.is_v5() {
         let limits = &shared.limits;
-        properties = auth_properties(connect.properties.authentication_method(), auth_data.as_deref());
-        let granted = match state.expiry {
+        properties = auth_properties(connect.properties.authentication_method(), auth_data);
+        let granted = match expiry {
             SessionExpiry::Secs(secs) => secs,
             SessionExpiry::Never => u32::MAX,
         };
@@ -269,8 +280,8 @@ fn connack<P: Persistence>(
             properties.push(Property::RetainAvailable(false));
         }
         properties.push(Property::MaximumPacketSize(limits.max_packet_size));
-        if assigned {
-            properties.push(Property::AssignedClientIdentifier(&state.session.client_id));
+        if let Some(client_id) = assigned {
+            properties.push(Property::AssignedClientIdentifier(client_id));
         }
         properties.push(Property::TopicAliasMaximum(limits.topic_alias_maximum));
         if !limits.wildcard_subscriptions {
@@ -284,7 +295,7 @@ fn connack<P: Persistence>(
             properties.push(Property::ServerKeepAlive(keep_alive));
         }
     }
-    Connack { session_present: present, reason: ReasonCode::Success, properties }
+    Connack { session_present: false, reason: ReasonCode::Success, properties }
 }
 
 /// The keep-alive that holds: the client's, or ours where it is 5.0 and asks for more than we grant.
@@ -293,16 +304,18 @@ fn keep_alive_secs(connect: &Connect<'_>, cap: u16) -> u16 {
     if cap != 0 && connect.version.is_v5() && (asked == 0 || asked > cap) { cap } else { asked }
 }
 
-/// A CONNACK that the client can take: what would make it too long is left out ([MQTT-3.1.2-24] of 5.0).
-fn within(connack: Connack<'static>, version: Version, max_packet_size: u32) -> Connack<'static> {
-    let packet = Packet::Connack(connack.clone());
-    if packet.encoded_len(version) <= max_packet_size as usize {
-        return connack;
-    }
-    let needed = |property: &Property<'_>| {
-        matches!(property, Property::AssignedClientIdentifier(_) | Property::SessionExpiryInterval(_))
+/// A CONNACK that the client can take ([MQTT-3.1.2-24] of 5.0). That we take topic aliases may stay unsaid; whoever is
+/// not told one of the others goes wrong sooner or later, and is refused.
+fn within(connack: Connack<'static>, version: Version, max_packet_size: u32) -> Option<Connack<'static>> {
+    let fits = |connack: &Connack<'static>| {
+        Packet::Connack(connack.clone()).encoded_len(version) <= max_packet_size as usize
     };
-    Connack { properties: connack.properties.retain(needed), ..connack }
+    if fits(&connack) {
+        return Some(connack);
+    }
+    let needed = |property: &Property<'_>| !matches!(property, Property::TopicAliasMaximum(_));
+    let shorter = Connack { properties: connack.properties.retain(needed), ..connack };
+    fits(&shorter).then_some(shorter)
 }
 
 impl<P: Persistence> Ready<P> {
@@ -326,7 +339,7 @@ impl<P: Persistence> Ready<P> {
             command: None,
             identity: state.identity.clone(),
         };
-        link.append(&Packet::Connack(within(connack, connect.version, link.max_packet_size)));
+        link.append(&Packet::Connack(connack));
         let session = &state.session;
         // [MQTT-3.1.2-22]: one and a half times the keep-alive.
         let keep_alive = u32::from(keep_alive_secs(&connect, limits.max_keep_alive_secs));

@@ -26,6 +26,8 @@ pub(super) struct Wire<R> {
     pub(super) options: DecodeOptions,
     /// The version that CONNECT agreed on, once it has come.
     pub(super) agreed: Option<Version>,
+    /// The largest packet that the client takes, as far as it has said, in bytes.
+    pub(super) client_max_packet_size: u32,
 }
 
 impl<R: AsyncRead + Unpin> Wire<R> {
@@ -95,7 +97,10 @@ impl<R: AsyncRead + Unpin> Wire<R> {
                 }))
             }
         };
-        if let Some(packet) = packet
+        // [MQTT-3.1.2-24] of 5.0
+        let max_packet_size = self.client_max_packet_size as usize;
+        if let Some(packet) =
+            packet.filter(|packet| packet.encoded_len(self.options.version) <= max_packet_size)
             && self.send(&packet).await.is_err()
         {
             return;
