@@ -71,10 +71,6 @@ impl OrderedKv for FailingEngine {
         Ok(())
     }
 
-    fn has_room(&self, _: usize) -> bool {
-        true
-    }
-
     fn sync(&self) -> Result<()> {
         Ok(())
     }
