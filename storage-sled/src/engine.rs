@@ -7,8 +7,12 @@ use opifex_storage::{DataDir, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Re
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::guard::{drop_guarded, guarded};
+use crate::mark::{self, Mark};
 use crate::reserve::Reserve;
 use crate::watch::Watch;
+
+/// Where the rows of the store begin.
+const BEHIND_MARK: &[u8] = &[1];
 
 /// The engine. sled has no snapshots: a read of several rows may see half a batch, so that readers hold the lock for
 /// as long as a page takes, and the writer for as long as it takes to apply a batch in memory (never for a flush).
@@ -16,6 +20,7 @@ pub(crate) struct Sled {
     db: Option<sled::Db>,
     lock: RwLock<()>,
     watch: Option<Watch>,
+    mark: Mark,
     reserve: Arc<Reserve>,
     capabilities: KvCapabilities,
     // Given back last: until then sled's threads may write.
@@ -25,12 +30,21 @@ pub(crate) struct Sled {
 impl Sled {
     pub(crate) fn new(
         db: sled::Db,
+        mark: Mark,
         reserve: Arc<Reserve>,
         capabilities: KvCapabilities,
         directory: DataDir,
     ) -> Result<Sled> {
         let watch = Some(Watch::start(&db)?);
-        Ok(Sled { db: Some(db), lock: RwLock::new(()), watch, reserve, capabilities, _directory: directory })
+        Ok(Sled {
+            db: Some(db),
+            lock: RwLock::new(()),
+            watch,
+            mark,
+            reserve,
+            capabilities,
+            _directory: directory,
+        })
     }
 
     fn db(&self) -> &sled::Db {
@@ -78,6 +92,7 @@ impl OrderedKv for Sled {
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
         let mut changes = sled::Batch::default();
+        changes.insert(mark::KEY, &self.mark.next());
         for (key, value) in batch.changes() {
             match value {
                 Some(value) => changes.insert(&key[..], &value[..]),
@@ -90,9 +105,11 @@ impl OrderedKv for Sled {
 
     fn sync(&self) -> Result<()> {
         match &self.watch {
-            Some(watch) => watch.flush(self.db()),
-            None => Ok(()),
+            Some(watch) => watch.flush(self.db())?,
+            None => return Ok(()),
         }
+        self.mark.flushed();
+        Ok(())
     }
 }
 
@@ -103,7 +120,8 @@ impl KvSnapshot for Seen<'_> {
     }
 
     fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
-        let mut rows = self.db.range(from..to);
+        let from = from.max(BEHIND_MARK);
+        let mut rows = self.db.range(from..to.max(from));
         let mut has_failed = false;
         Box::new(std::iter::from_fn(move || {
             if has_failed {

@@ -15,6 +15,7 @@ use opifex_storage::{
 use crate::directory;
 use crate::engine::Sled;
 use crate::guard::guarded_open;
+use crate::mark::Mark;
 use crate::reserve::Reserve;
 
 const LOCK_TRIES: u32 = 20;
@@ -54,6 +55,8 @@ impl Default for SledOptions {
 /// A store in a directory, kept by sled.
 pub struct SledStore {
     kv: KvPersistence<Sled>,
+    /// What was found to be missing when it was opened.
+    lost: Option<StoreError>,
 }
 
 impl SledStore {
@@ -88,17 +91,18 @@ impl SledStore {
                 ),
             ));
         }
+        let (mark, lost) = Mark::open(directory, &db).map_err(|error| in_directory(directory, &error))?;
         let capabilities = KvCapabilities {
             max_message_bytes: options.max_message_bytes,
             max_batch_ops: options.max_batch_ops,
             max_batch_bytes: options.max_batch_bytes,
             ..KvCapabilities::new("sled", Durability::Process)
         };
-        let engine = Sled::new(db, Arc::clone(&reserve), capabilities, held)?;
+        let engine = Sled::new(db, mark, Arc::clone(&reserve), capabilities, held)?;
         let kv = KvPersistence::open(engine).map_err(|error| in_directory(directory, &error))?;
         // Now that the directory is known to be a store's, it gets its reserve.
         reserve.has_room(0, || 0);
-        Ok(SledStore { kv })
+        Ok(SledStore { kv, lost })
     }
 
     /// How much was committed together since the store was opened.
@@ -151,7 +155,11 @@ impl Persistence for SledStore {
     }
 
     async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>> {
-        self.kv.scan(kind, cursor, limit).await
+        let is_first = kind == RecordKind::Session && cursor.is_none();
+        let mut page = self.kv.scan(kind, cursor, limit).await?;
+        // Every recovery begins with the sessions: so whoever recovers learns of it.
+        page.damaged.extend(self.lost.iter().filter(|_| is_first).cloned());
+        Ok(page)
     }
 
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{env, thread};
+use std::{env, io, thread};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{START, at, connect, filter, message, message_of, subscription, target};
@@ -32,7 +32,7 @@ fn open(directory: &Path) -> Result<SledStore> {
 }
 
 /// A store with some hundreds of records in several segments, and large messages in files of their own.
-fn fill(directory: &Path) {
+fn fill(directory: &Path) -> SledStore {
     let store = open(directory).expect("it opens");
     for client in 0..8 {
         let open = OpenSession { durability: Durability::Process, ..connect(&format!("c{client}")) };
@@ -51,7 +51,7 @@ fn fill(directory: &Path) {
         batch.ops.push(Op::Enqueue { message: Arc::new(message_of(300_000 + client)), targets });
         block_on(async { store.submit(batch).await?.durable().await }).expect("it is stored");
     }
-    block_on(store.close()).expect("it closes");
+    store
 }
 
 /// What is read, a line each, and what was said to be damaged.
@@ -61,7 +61,7 @@ struct Found {
     damaged: Vec<String>,
 }
 
-fn read(store: &SledStore) -> Result<Found> {
+fn read_all(store: &SledStore) -> Result<Found> {
     let limit = PageLimit { items: 100, bytes: usize::MAX };
     let mut found = Found::default();
     for kind in KINDS {
@@ -96,7 +96,7 @@ fn use_it(directory: &Path) -> End {
         let end = match open(&at) {
             Err(error) => End::Refused(error),
             Ok(store) => {
-                let found = read(&store);
+                let found = read_all(&store);
                 let open = OpenSession { durability: Durability::Process, ..connect("new") };
                 let opened = block_on(store.open_session(open));
                 let closed = block_on(store.close());
@@ -124,7 +124,11 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().expect("it has one").is_dir() {
             copy(&entry.path(), &to);
         } else {
-            fs::copy(entry.path(), to).expect("it can be copied");
+            // sled removes files of large values that nothing refers to any more when it gets round to it.
+            match fs::copy(entry.path(), to) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                copied => drop(copied.expect("it can be copied")),
+            }
         }
     }
 }
@@ -190,20 +194,25 @@ fn damage(directory: &Path, seed: &mut u64) -> String {
 
 #[test]
 fn whatever_is_done_to_the_files_the_store_is_refused_or_answers_what_was_written() {
-    let rounds = env::var("OPIFEX_DAMAGE_ROUNDS").map_or(60, |rounds| rounds.parse().expect("a number"));
+    let rounds = env::var("OPIFEX_DAMAGE_ROUNDS").map_or(40, |rounds| rounds.parse().expect("a number"));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
     let mut seed =
         env::var("OPIFEX_DAMAGE_SEED").map_or(now.as_nanos() as u64, |seed| seed.parse().expect("a number"));
     let place = TempDir::new().expect("a directory can be made");
     let whole = place.path().join("whole");
-    fill(&whole);
+    let killed = place.path().join("killed");
+    let store = fill(&whole);
+    // What a kill leaves: everything that was durable, and no good-bye.
+    copy(&whole, &killed);
+    drop(store);
     let End::Read(Ok(written)) = use_it(&whole) else { panic!("it is whole") };
     assert_eq!(written.damaged, [""; 0]);
-    let mut counts = [0; 5];
+    let (mut counts, mut earlier) = ([0; 5], 0);
     for round in 0..rounds {
         let begin = seed;
         let directory = place.path().join(format!("round {round}"));
-        copy(&whole, &directory);
+        let is_killed = round % 2 == 1;
+        copy(if is_killed { &killed } else { &whole }, &directory);
         let what = damage(&directory, &mut seed);
         println!("seed {begin}: {what}");
         match use_it(&directory) {
@@ -225,8 +234,15 @@ fn whatever_is_done_to_the_files_the_store_is_refused_or_answers_what_was_writte
                     .difference(&written.records)
                     .filter(|record| !record.contains("\"new\""))
                     .collect();
-                assert!(other.is_empty(), "read and never written: {other:?}");
+                // A log that was cut short holds an earlier state, and says so.
+                let is_earlier = found.damaged.iter().any(|line| line.contains("cut short"));
+                earlier += usize::from(is_earlier);
+                assert!(other.is_empty() || is_earlier || is_killed, "read and never written: {other:?}");
                 let all = written.records.is_subset(&found.records);
+                // sled leaves out damaged entries of the part of its log that it has to read again after a kill; of
+                // that part only its length is known here.
+                let is_silent = !all && found.damaged.is_empty();
+                assert!(!is_silent || is_killed, "lost without a word: {what}");
                 counts[if all {
                     2
                 } else if found.damaged.is_empty() {
@@ -239,6 +255,8 @@ fn whatever_is_done_to_the_files_the_store_is_refused_or_answers_what_was_writte
         fs::remove_dir_all(&directory).expect("it can be removed");
     }
     println!(
-        "refused, read failed, all read, rest read and damage named, LESS read without a word: {counts:?}"
+        "refused {}, read failed {}, all read {}, the rest read and the damage named {}",
+        counts[0], counts[1], counts[2], counts[3]
     );
+    println!("of these an earlier state {earlier}; less without a word, after a kill: {}", counts[4]);
 }

@@ -65,7 +65,9 @@
 //! # Ok::<(), opifex_storage::StoreError>(())
 //! ```
 //!
-//! Prove it with `opifex_conformance::persistence_suite!`. What an engine has to get right, and most get wrong once:
+//! A real one, redb, is `examples/storage-redb` in the repository: an engine in 111 lines, with the tests that prove it.
+//!
+//! Prove yours with `opifex_conformance::persistence_suite!`. What an engine has to get right, and most get wrong once:
 //!
 //! - `range` is bounded and in order of unsigned bytes; keys are up to 65,560 bytes long.
 //! - [`OrderedKv::write`] is all or nothing *at every crash point*, not only in the process.
