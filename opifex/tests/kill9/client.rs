@@ -281,7 +281,12 @@ impl Client {
                     self.subscribing.toggle(&mut self.dice, wire).await;
                 }
             }
-            Mode::Finish { .. } => self.subscribing.acknowledge(usize::MAX, wire).await,
+            Mode::Finish { .. } => {
+                self.subscribing.acknowledge(usize::MAX, wire).await;
+                if self.subscribing.stands() {
+                    self.journal.is_ready(self.who.name);
+                }
+            }
             Mode::Fence { number, .. } => {
                 self.subscribing.acknowledge(usize::MAX, wire).await;
                 self.subscribing.pass(number, wire).await;

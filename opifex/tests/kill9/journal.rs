@@ -35,6 +35,8 @@ struct Inner {
     connected: BTreeSet<Client>,
     trigger: Option<Trigger>,
     killer: Option<Killer>,
+    /// Whose subscriptions stand.
+    ready: BTreeSet<Client>,
     /// The last fence that each client has passed.
     fences: BTreeMap<Client, u64>,
     /// PUBLISH that are not acknowledged to the end, by publisher.
@@ -89,6 +91,7 @@ impl Journal {
             }
             Event::Ended { client, how } => {
                 inner.connected.remove(client);
+                inner.ready.remove(client);
                 if *how != Ending::Lost {
                     inner.in_flight.ended(client);
                 }
@@ -192,6 +195,18 @@ impl Journal {
 
     pub(crate) fn connected(&self) -> BTreeSet<Client> {
         self.inner().connected.clone()
+    }
+
+    /// A client's subscriptions stand, and it begins nothing any more.
+    pub(crate) fn is_ready(&self, client: Client) {
+        self.inner().ready.insert(client);
+        self.changed.notify_one();
+    }
+
+    /// Who of these is not ready.
+    pub(crate) fn who_is_not_ready(&self, clients: &[Client]) -> Vec<Client> {
+        let inner = self.inner();
+        clients.iter().filter(|client| !inner.ready.contains(*client)).copied().collect()
     }
 
     pub(crate) fn passed_fence(&self, client: Client, fence: u64) {

@@ -244,17 +244,25 @@ impl Run<'_> {
             let stuck = Violation { promise: 0, what: format!("{who} within {patience:?}") };
             if heeds(&stuck) { Err(vec![stuck]) } else { Ok(()) }
         };
-        let finished = self.journal.until(patience, |journal| journal.who_is_unfinished().is_empty()).await;
-        self.found()?;
-        if !finished {
-            let unfinished = self.journal.who_is_unfinished();
-            return stuck(format!("{}: no answers, as {unfinished:?}", unfinished[0]));
-        }
-        self.tell(address, Mode::Fence { all, number: round });
         let mut expected = self.roster.subscribers.clone();
         if all {
             expected.extend(&self.roster.hermits);
         }
+        let unfinished = |journal: &Journal| {
+            let mut unfinished = journal.who_is_unfinished();
+            unfinished.extend(journal.who_is_not_ready(&expected));
+            unfinished
+        };
+        let finished = self.journal.until(patience, |journal| unfinished(journal).is_empty()).await;
+        self.found()?;
+        if !finished {
+            let unfinished = unfinished(&self.journal);
+            return stuck(format!(
+                "{}: no answers, as {unfinished:?}",
+                unfinished.first().unwrap_or(&"nobody")
+            ));
+        }
+        self.tell(address, Mode::Fence { all, number: round });
         let before = |journal: &Journal| journal.before_fence(&expected, round);
         let passed = self.journal.until(patience, |journal| before(journal).is_empty()).await;
         self.found()?;
@@ -264,7 +272,7 @@ impl Run<'_> {
         }
         if !passed {
             let unfinished = before(&self.journal);
-            return stuck(format!("{}: no end, as {unfinished:?}", unfinished[0]));
+            return stuck(format!("{}: no end, as {unfinished:?}", unfinished.first().unwrap_or(&"nobody")));
         }
         self.look_at_retained().await?;
         if all {

@@ -197,6 +197,11 @@ impl Subscribing {
         }
     }
 
+    /// Whether what it asked for was granted.
+    pub(crate) fn stands(&self) -> bool {
+        self.asked.is_none() && self.filters.iter().all(|(filter, _)| self.standing.contains(filter))
+    }
+
     /// When that fence has come and all is acknowledged, has the broker say so twice: an answer to a SUBSCRIBE comes
     /// when what was sent before the SUBSCRIBE before it is stored.
     pub(crate) async fn pass(&mut self, fence: u64, wire: &mut Wire) {
