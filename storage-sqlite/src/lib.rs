@@ -17,6 +17,7 @@ mod store;
 mod reader;
 mod writer;
 
+mod log;
 mod schema;
 
 mod batch;

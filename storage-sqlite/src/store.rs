@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::answer::{Latch, answer};
 use crate::channel::Channel;
+use crate::log;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
 use crate::schema;
@@ -121,6 +122,10 @@ impl SqliteStore {
         }
         let data_dir = DataDir::take(&options.data_dir)?;
         let path = data_dir.path().join("opifex.db");
+        if durability == Durability::Disk {
+            // With less a crash may leave parts of many transactions, and nothing of them was promised.
+            log::check(&path)?;
+        }
         let writing = schema::open_for_writing(&path).map_err(StoreError::from)?;
         data_dir.sync()?;
         let reading = (0..options.readers.max(1))

@@ -17,9 +17,16 @@ mod token;
 #[path = "../shim/trace.rs"]
 mod trace;
 
+#[path = "../shim/chance.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod chance;
+#[path = "../shim/found.rs"]
+mod found;
+
 mod process;
 mod scene;
 
+mod damaged;
 mod failing;
 mod full;
 mod slow;

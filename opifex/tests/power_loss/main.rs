@@ -4,7 +4,7 @@
 //! The record is made by `../shim/shim.c`; the model of a disk is in `disk.rs`, what counts as a promise in
 //! `promises.rs`. Each check is shown to fail: with syncs that do nothing, and with `--durability process`.
 //!
-//! `OPIFEX_POWER_LOSS=all` has ten times the load, and checks every sync point with more random parts.
+//! `OPIFEX_POWER_LOSS=all` has more load, and checks every sync point with more random parts.
 //! `OPIFEX_POWER_LOSS_SEED` repeats a run's choices.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
@@ -16,6 +16,7 @@ mod child;
 #[allow(dead_code, unused_imports, reason = "shared with the other tests")]
 mod shim;
 
+#[path = "../shim/chance.rs"]
 mod chance;
 #[path = "../shim/token.rs"]
 mod token;
@@ -28,6 +29,7 @@ mod trace;
 mod acknowledged;
 mod batching;
 mod disk;
+#[path = "../shim/found.rs"]
 mod found;
 mod promises;
 mod replay;
@@ -57,12 +59,12 @@ fn everything() -> bool {
 #[test]
 fn at_every_sync_point_all_that_was_acknowledged_is_on_the_disk() {
     let load = if everything() {
-        Load { publishers: 8, messages: [500, 1_500], syncs: 4_000 }
+        Load { publishers: 6, messages: [100, 200], syncs: 1_100 }
     } else {
         Load { publishers: 3, messages: [60, 60], syncs: 560 }
     };
     let points = if everything() { usize::MAX } else { 60 };
-    let parts = if everything() { 6 } else { 2 };
+    let parts = if everything() { 4 } else { 2 };
 
     let watched = load::record(&DISK, load, &[]);
     let events = watched.events();
@@ -86,7 +88,7 @@ fn at_every_sync_point_all_that_was_acknowledged_is_on_the_disk() {
 fn a_power_loss_while_a_store_is_made_leaves_one_that_opens() {
     let watched = load::record(&DISK, Load { publishers: 1, messages: [1, 0], syncs: 0 }, &[]);
     let events = watched.events();
-    let parts = if everything() { 2_000 } else { 30 };
+    let parts = if everything() { 300 } else { 30 };
     let plan = Plan { points: usize::MAX, parts, seed: seed() };
     let outcome = replay::check(&events, &trace::packets(&events), &watched.disk(), plan);
     println!("{outcome}");

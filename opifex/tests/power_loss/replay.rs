@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use opifex_conformance::block_on;
-use opifex_storage::{Durability, Persistence as _};
+use opifex_storage::Persistence as _;
 use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::chance::Chance;
@@ -171,7 +171,7 @@ fn broken_by(image: &Image, root: &Path, promises: &Promises) -> Vec<String> {
         }
     }
     let data = place.path().join("data");
-    let options = SqliteOptions { readers: 1, durability: Durability::Process, ..SqliteOptions::new(&data) };
+    let options = SqliteOptions { readers: 1, ..SqliteOptions::new(&data) };
     let store = match SqliteStore::open(options) {
         Ok(store) => store,
         Err(error) => return vec![format!("it does not open: {error}")],
