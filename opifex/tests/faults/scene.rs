@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use opifex_packet::{Packet, Puback, Pubcomp, Pubrec, QoS, ReasonCode};
+use opifex_packet::{Packet, Puback, Pubcomp, Pubrec, QoS, ReasonCode, RetainHandling, SubscriptionOptions};
 
 use crate::shim::{Answer, Client, refusal};
 use crate::token::Token;
@@ -128,10 +128,12 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// They come while the store is well: a new subscription reads what is retained.
+    /// They want nothing retained, which would have to be read.
     pub(crate) fn start(address: SocketAddr) -> std::io::Result<Talk> {
         let mut listener = Client::transient(address, "listener")?;
-        match listener.subscribe("talk", QoS::AtLeastOnce)? {
+        let mut options = SubscriptionOptions::from(QoS::AtLeastOnce);
+        options.retain_handling = RetainHandling::DoNotSend;
+        match listener.subscribe_with("talk", options)? {
             reason if reason.is_error() => return Err(std::io::Error::other(format!("SUBACK {reason:?}"))),
             _ => {}
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use opifex_packet::{
     Connack, Connect, DecodeOptions, Decoded, Delivery, Packet, PacketId, Property, Publish, Pubrel, QoS,
-    ReasonCode, Role, Subscribe, Subscription, TopicFilter, TopicName, Version, decode,
+    ReasonCode, Role, Subscribe, Subscription, SubscriptionOptions, TopicFilter, TopicName, Version, decode,
 };
 
 const VERSION: Version = Version::V5_0;
@@ -89,8 +89,17 @@ impl Client {
         self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 
+    /// Subscribes, and wants what is retained.
     pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<ReasonCode> {
-        let subscription = Subscription::new(TopicFilter::new(filter).unwrap(), qos);
+        self.subscribe_with(filter, qos.into())
+    }
+
+    pub(crate) fn subscribe_with(
+        &mut self,
+        filter: &str,
+        options: SubscriptionOptions,
+    ) -> Result<ReasonCode> {
+        let subscription = Subscription::new(TopicFilter::new(filter).unwrap(), options);
         let id = self.id();
         self.send(Subscribe::new(id, vec![subscription]))?;
         match self.receive()? {
