@@ -1,14 +1,25 @@
 //! What waits for the store and what does not: a slow store holds up acknowledgements and reading, and nothing else.
 
+use std::time::Duration;
+
 use opifex_broker::Limits;
-use opifex_packet::{Packet, Puback, Pubrel, QoS, ReasonCode, Version};
+use opifex_packet::{
+    Packet, Properties, Puback, Pubcomp, Pubrel, QoS, ReasonCode, TopicFilter, Unsubscribe, Version,
+};
 use opifex_storage::ErrorKind;
+use tokio::time::{Instant, timeout};
 
 use crate::backend::conversations;
 use crate::gated_store::{GatedStore, Gates};
 use crate::peer::*;
 
 conversations!(
+    a_pubcomp_to_a_durable_publisher_waits_for_its_removal,
+    an_unsuback_of_a_durable_session_waits,
+    a_retained_message_and_a_packet_id_are_durable_before_they_are_acknowledged,
+    pingresp_and_messages_pass_acknowledgements_that_wait,
+    a_store_that_hangs_for_five_seconds_is_noticed_by_nobody_else,
+    publishers_are_slowed_by_a_store_that_is_behind_and_memory_stays_bounded,
     acknowledgements_wait_until_what_they_acknowledge_is_durable,
     a_message_is_delivered_when_it_is_ordered_and_not_before,
     a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable,
@@ -224,4 +235,136 @@ async fn retained_messages_are_read_when_those_that_were_delivered_are_durable()
     late.expect_silence().await;
     store.open_all();
     assert_eq!(late.receive_text().await, "x");
+}
+
+async fn a_pubcomp_to_a_durable_publisher_waits_for_its_removal() {
+    let (broker, store, _keeper) = slow().await;
+    let (mut sender, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "s")).await;
+    sender.send(publish("nobody", "x", QoS::ExactlyOnce)).await;
+    assert!(matches!(sender.receive().await, Packet::Pubrec(_)));
+    store.set(HOLD_COMMITS);
+    sender.send(Pubrel::new(id(78))).await;
+    sender.expect_silence().await;
+    store.open_all();
+    sender.expect(Pubcomp::new(id(78))).await;
+    // One that owns no record waits for nothing.
+    let mut plain = Peer::v5(&broker, "plain").await;
+    store.set(HOLD_COMMITS);
+    plain.publish("nobody", "x", QoS::ExactlyOnce).await;
+}
+
+async fn an_unsuback_of_a_durable_session_waits() {
+    let (broker, store, mut keeper) = slow().await;
+    let mut plain = Peer::v5(&broker, "plain").await;
+    plain.subscribe("a", QoS::AtMostOnce).await;
+    store.set(HOLD_COMMITS);
+    let filters = vec![TopicFilter::new("a").unwrap()];
+    keeper.send(Unsubscribe { packet_id: id(9), properties: Properties::new(), filters }).await;
+    keeper.expect_silence().await;
+    plain.unsubscribe("a").await;
+    store.open_all();
+    assert!(matches!(keeper.receive().await, Packet::Unsuback(_)));
+}
+
+async fn a_retained_message_and_a_packet_id_are_durable_before_they_are_acknowledged() {
+    for hold in [HOLD_ORDERS, HOLD_COMMITS] {
+        let (broker, store, _keeper) = slow().await;
+        let mut plain = Peer::v5(&broker, "plain").await;
+        store.set(hold);
+        plain.send(retained("nobody", "x", QoS::AtLeastOnce)).await;
+        plain.expect_silence().await;
+        store.open_all();
+        assert!(matches!(plain.receive().await, Packet::Puback(_)));
+    }
+    let (broker, store, _keeper) = slow().await;
+    let (mut sender, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "s")).await;
+    store.set(HOLD_COMMITS);
+    sender.send(publish("nobody", "x", QoS::ExactlyOnce)).await;
+    sender.expect_silence().await;
+    store.open_all();
+    assert!(matches!(sender.receive().await, Packet::Pubrec(_)));
+}
+
+async fn pingresp_and_messages_pass_acknowledgements_that_wait() {
+    let (broker, store, _keeper) = slow().await;
+    let mut peer = Peer::v5(&broker, "p").await;
+    peer.subscribe("news", QoS::AtLeastOnce).await;
+    let mut other = Peer::v5(&broker, "other").await;
+    store.set(HOLD_COMMITS);
+    peer.send(publish("a", "x", QoS::AtLeastOnce)).await;
+    peer.settle().await;
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        other.publish("news", "n", qos).await;
+        assert_eq!(peer.receive_text().await, "n");
+    }
+    peer.expect_silence().await;
+    store.open_all();
+    peer.expect(Puback::new(id(77))).await;
+}
+
+async fn a_store_that_hangs_for_five_seconds_is_noticed_by_nobody_else() {
+    let (broker, store, mut keeper) = slow().await;
+    let mut receiver = Peer::v5(&broker, "receiver").await;
+    receiver.subscribe("b", QoS::ExactlyOnce).await;
+    keeper.subscribe("b", QoS::AtMostOnce).await;
+    let mut sender = Peer::v5(&broker, "s").await;
+    store.set(Gates { hold_opens: true, hold_orders: true, hold_commits: true, refuse: None });
+    sender.send(publish("a", "late", QoS::AtLeastOnce)).await;
+    let mut opening = Peer::open(&broker, Version::V5_0);
+    opening.send(connect_durable(Version::V5_0, "opening")).await;
+    let hung = Instant::now();
+    for second in 0..5 {
+        let mut plain = Peer::v5(&broker, "plain").await;
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            plain.publish("b", "on time", qos).await;
+            assert_eq!(receiver.receive_text().await, "on time");
+            assert_eq!(keeper.receive_text().await, "on time");
+        }
+        plain.disconnect(&broker).await;
+        assert!(hung.elapsed() < Duration::from_millis(second * 1_000 + 100), "{:?}", hung.elapsed());
+        tokio::time::sleep_until(hung + Duration::from_secs(second + 1)).await;
+    }
+    sender.expect_silence().await;
+    store.open_all();
+    sender.expect(Puback::new(id(77))).await;
+    assert_eq!(keeper.receive_text().await, "late");
+    assert!(matches!(opening.receive().await, Packet::Connack(_)));
+}
+
+/// What a publisher may have sent that is not acknowledged: what its pipe holds, and a read for each submission that
+/// waits, some of them whole.
+const PIPE_BYTES: usize = 64 << 10;
+const SLOWED_AT_BYTES: usize = 6 << 20;
+
+async fn publishers_are_slowed_by_a_store_that_is_behind_and_memory_stays_bounded() {
+    for hold in [HOLD_ORDERS, HOLD_COMMITS] {
+        let (broker, store, keeper) = slow().await;
+        keeper.vanish(&broker).await;
+        store.set(hold);
+        let mut packet = Vec::new();
+        Packet::from(publish("a", &"x".repeat(16 << 10), QoS::AtLeastOnce))
+            .encode(Version::V3_1_1, &mut packet);
+        let mut slowed = Vec::new();
+        for n in 0..2 {
+            let mut sender = Peer::open_narrow(&broker, Version::V3_1_1, PIPE_BYTES);
+            sender.introduce(connect(Version::V3_1_1, &format!("s{n}"))).await;
+            let mut sent = 0;
+            while timeout(Duration::from_secs(1), sender.send_raw(&packet)).await.is_ok() {
+                sent += 1;
+                assert!(sent * packet.len() < SLOWED_AT_BYTES, "it is slowed by nobody");
+            }
+            sender.expect_silence().await;
+            slowed.push((sender, sent));
+        }
+        let mut receiver = Peer::v5(&broker, "receiver").await;
+        receiver.subscribe("b", QoS::AtLeastOnce).await;
+        Peer::v5(&broker, "plain").await.publish("b", "served", QoS::AtLeastOnce).await;
+        assert_eq!(receiver.receive_text().await, "served");
+        store.open_all();
+        for (mut sender, sent) in slowed {
+            for _ in 0..sent {
+                sender.expect(Puback::new(id(77))).await;
+            }
+        }
+    }
 }
