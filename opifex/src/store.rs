@@ -41,13 +41,13 @@ pub(crate) fn with_store(
             // Below what the engine offers, its lowest does.
             options.durability = config.durability().max(Durability::Process);
             let open = || opifex_storage_sqlite::SqliteStore::open(options);
-            let store = say_that_it_lasts(&config.data_dir, open).map_err(not_opened)?;
+            let store = opened(&config.data_dir, open)?;
             runtime.block_on(task.run(store))
         }
         #[cfg(feature = "sled")]
         Backend::Sled => {
             let open = || opifex_storage_sled::SledStore::open(&config.data_dir);
-            let store = say_that_it_lasts(&config.data_dir, open).map_err(not_opened)?;
+            let store = opened(&config.data_dir, open)?;
             runtime.block_on(task.run(store))
         }
         #[cfg(feature = "memory")]
@@ -75,20 +75,12 @@ fn refuse_another_backends(config: &StorageConfig) -> Result<(), Failure> {
     )))
 }
 
-/// What a person can do about a store that another process has.
-fn not_opened(error: StoreError) -> Failure {
-    if error.kind() == ErrorKind::Retry && !error.to_string().contains("--data-dir") {
-        return Failure::runtime(anyhow!("{error}: stop it, or choose another directory with --data-dir"));
-    }
-    Failure::runtime(error)
-}
-
 /// Opens a store, which may have much to read, and says each second that it still does.
 #[cfg_attr(
     not(any(feature = "sled", feature = "sqlite")),
     expect(dead_code, reason = "a store in memory is open at once")
 )]
-fn say_that_it_lasts<T: Send>(data_dir: &Path, open: impl FnOnce() -> T) -> T {
+fn opened<T>(data_dir: &Path, open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
     let (opened, wait) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -100,8 +92,16 @@ fn say_that_it_lasts<T: Send>(data_dir: &Path, open: impl FnOnce() -> T) -> T {
         });
         let store = open();
         drop(opened);
-        store
+        store.map_err(not_opened)
     })
+}
+
+/// What a person can do about a store that another process has.
+fn not_opened(error: StoreError) -> Failure {
+    if error.kind() == ErrorKind::Retry && !error.to_string().contains("--data-dir") {
+        return Failure::runtime(anyhow!("{error}: stop it, or choose another directory with --data-dir"));
+    }
+    Failure::runtime(error)
 }
 
 /// What acknowledged messages of durable sessions survive, as a sentence for the log.
