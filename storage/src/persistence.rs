@@ -1,6 +1,7 @@
 //! The contract that every backend implements, and the broker is generic over.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use opifex_packet::TopicFilter;
 
@@ -74,4 +75,54 @@ pub trait Persistence: Send + Sync + 'static {
 
     /// Refuses new batches, makes all ordered ones durable, and returns. Every later call answers `Closed`.
     fn close(&self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A store that is shared with whoever wants to look at it while a broker uses it.
+impl<P: Persistence> Persistence for Arc<P> {
+    fn capabilities(&self) -> &Capabilities {
+        P::capabilities(self)
+    }
+
+    fn open_session(&self, open: OpenSession) -> impl Future<Output = Result<OpenedSession>> + Send {
+        P::open_session(self, open)
+    }
+
+    fn submit(&self, batch: Batch) -> impl Future<Output = Result<Receipt>> + Send {
+        P::submit(self, batch)
+    }
+
+    fn queue(
+        &self,
+        session: SessionId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<QueuePage>> + Send {
+        P::queue(self, session, after, limit)
+    }
+
+    fn retained(
+        &self,
+        filters: &[TopicFilter<'_>],
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Retained>>> + Send {
+        P::retained(self, filters, cursor, limit)
+    }
+
+    fn scan(
+        &self,
+        kind: RecordKind,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Record>>> + Send {
+        P::scan(self, kind, cursor, limit)
+    }
+
+    fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send {
+        P::due(self, now, limit)
+    }
+
+    fn close(&self) -> impl Future<Output = Result<()>> + Send {
+        P::close(self)
+    }
 }

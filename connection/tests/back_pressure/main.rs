@@ -48,7 +48,7 @@ async fn everything_arrives_over_a_split_duplex() {
 
 /// 30 messages of 64 KiB, 2 MB: each byte is a write, a wake-up and a read. All 100,000 are half an hour of a quiet core
 /// in release mode: `OPIFEX_ONE_BYTE_MESSAGES=100000 cargo test --release -p opifex-connection --test back_pressure
-/// one_byte`.
+/// one_byte`. Last run, of 2026-11-22 on a busy machine: all arrived, 22 minutes of processor time, 51 of the clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn everything_arrives_over_a_duplex_of_one_byte() {
     let messages = std::env::var("OPIFEX_ONE_BYTE_MESSAGES").map_or(30, |count| count.parse().unwrap());
