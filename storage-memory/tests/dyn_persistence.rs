@@ -1,4 +1,6 @@
-//! The contract's cases on a store that is known as `DynPersistence` alone.
+//! The contract's cases on a store that is known as `DynPersistence` alone, and shared in an `Arc`.
+
+use std::sync::Arc;
 
 use opifex_conformance::{Factory, persistence_suite};
 use opifex_storage::{DynPersistence, Result};
@@ -21,7 +23,7 @@ impl Factory for Boxed {
     }
 
     async fn open(&self, place: &MemoryStore) -> Result<DynPersistence> {
-        Ok(DynPersistence::new(place.reopen()))
+        Ok(DynPersistence::new(Arc::new(place.reopen())))
     }
 }
 
