@@ -273,8 +273,10 @@ impl Client {
         let mode = self.phase.borrow().mode;
         match mode {
             Mode::Load => {
-                let some = if self.who.lazy { 0..2 } else { 0..8 };
-                let some = self.dice.within(some) as usize;
+                let some = match self.who.lazy {
+                    true => usize::from(self.dice.once_in(10)),
+                    false => self.dice.within(0..8) as usize,
+                };
                 self.subscribing.acknowledge(some, wire).await;
                 self.publishing.publish(&mut self.dice, wire).await;
                 if self.dice.once_in(3) {
