@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use opifex_storage::{Epoch, RecordVersion};
 
+use crate::checksum::COUNTERS;
 use crate::fault::{Result, corrupt};
 use crate::state::{State, int, uint};
 
@@ -19,6 +20,8 @@ struct Counter {
 pub(crate) struct Counters {
     epoch: Cell<Option<Counter>>,
     version: Cell<Option<Counter>>,
+    /// The number of the last body; not kept, since no row but its own needs it to be new.
+    message: Cell<Option<i64>>,
 }
 
 impl State<'_> {
@@ -30,12 +33,25 @@ impl State<'_> {
         self.next("version", &self.counters.version).map(RecordVersion)
     }
 
+    /// A number that no stored body has.
+    pub(crate) fn next_message(&self) -> Result<i64> {
+        let last = match self.counters.message.get() {
+            Some(last) => last,
+            None => self
+                .db
+                .prepare_cached("SELECT ifnull(max(id), 0) FROM messages")?
+                .query_row([], |row| row.get(0))?,
+        };
+        self.counters.message.set(Some(last + 1));
+        Ok(last + 1)
+    }
+
     /// Writes those that have counted.
     pub(crate) fn write_counters(&self) -> Result<()> {
         for (name, cell) in [("epoch", &self.counters.epoch), ("version", &self.counters.version)] {
             let Some(Counter { value, changed: true }) = cell.get() else { continue };
-            let sql = "UPDATE counters SET value = ?2 WHERE name = ?1";
-            self.execute(sql, rusqlite::params![name, int(value)])?;
+            let sql = "UPDATE counters SET value = ?2, checksum = ?3 WHERE name = ?1";
+            self.write(&COUNTERS, sql, &[name.into(), int(value).into()])?;
             cell.set(Some(Counter { value, changed: false }));
         }
         Ok(())
@@ -71,8 +87,8 @@ impl State<'_> {
         match cell.get() {
             Some(counter) => Ok(counter.value),
             None => {
-                let sql = "SELECT value FROM counters WHERE name = ?1";
-                let value = self.find(sql, [name], |row| uint(row, 0))?;
+                let sql = "SELECT name, value, checksum FROM counters WHERE name = ?1";
+                let value = self.record(sql, [name], |row| COUNTERS.read(row, 0, || Ok(uint(row, 1)?)))?;
                 value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))
             }
         }

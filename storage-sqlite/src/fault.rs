@@ -55,7 +55,7 @@ pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
 
 /// A stored value that we cannot have written.
 pub(crate) fn corrupt(what: impl std::fmt::Display) -> Fault {
-    Fault::Refused(StoreError::not_applied(ErrorKind::Corrupt, format!("damaged: {what}")))
+    Fault::Refused(StoreError::not_applied(ErrorKind::Corrupt, what.to_string()))
 }
 
 /// What fails the whole transaction, as an error of the engine.
@@ -63,5 +63,21 @@ pub(crate) fn of_engine(fault: Fault) -> rusqlite::Error {
     match fault {
         Fault::Engine(error) => error,
         Fault::Refused(error) => rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
+    }
+}
+
+/// What was read; or nothing, when it is a damaged record, which joins those that were found before.
+pub(crate) fn note_damage<T>(read: Result<T>, damaged: &mut Vec<StoreError>) -> Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(Fault::Refused(error)) if error.kind() == ErrorKind::Corrupt => {
+            // A walk may come by it more than once.
+            if !damaged.contains(&error) {
+                damaged.push(error);
+            }
+            Ok(None)
+        }
+        // The engine cannot read on either.
+        Err(fault) => Err(fault),
     }
 }

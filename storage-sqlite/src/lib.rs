@@ -21,6 +21,7 @@ mod log;
 mod schema;
 
 mod batch;
+mod checksum;
 mod counters;
 mod session_row;
 mod state;
@@ -29,6 +30,7 @@ mod due;
 mod inbound;
 mod message;
 mod queue;
+mod queue_row;
 mod restore;
 mod retained;
 mod scan;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use opifex_packet::{Properties, PropertyContext, QoS, TopicName};
 use opifex_storage::Message;
+use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
-use crate::fault::{Result, corrupt};
+use crate::checksum::{Field, MESSAGES};
+use crate::fault::{Fault, Result, corrupt};
 use crate::state::{State, optional_time, time};
 
 /// The columns that [`read_message`] reads, of `messages m`.
 macro_rules! message_columns {
     () => {
-        "m.topic, m.qos, m.expires_at, m.properties, m.payload"
+        "m.id, m.topic, m.qos, m.expires_at, m.properties, m.payload, m.checksum, m.refs + m.refs_check"
     };
 }
 pub(crate) use message_columns;
@@ -31,36 +33,41 @@ impl State<'_> {
         stored: &mut Stored,
     ) -> Result<i64> {
         if let Some((_, id)) = stored.0.iter().rev().take(8).find(|(other, _)| Arc::ptr_eq(other, message)) {
-            let sql = "UPDATE messages SET refs = refs + ?2 WHERE id = ?1";
+            let sql = "UPDATE messages SET refs = refs + ?2, refs_check = refs_check - ?2 WHERE id = ?1";
             if self.execute(sql, params![id, refs as i64])? == 1 {
                 return Ok(*id);
             }
             // Its rows are gone again, and it with them.
             stored.0.retain(|(other, _)| !Arc::ptr_eq(other, message));
         }
-        let sql = "INSERT INTO messages (refs, topic, qos, expires_at, properties, payload) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.execute(
-            sql,
-            params![
-                refs as i64,
-                message.topic.as_str(),
-                u8::from(message.qos),
-                message.expires_at.map(time),
-                message.properties.as_bytes(),
-                &message.payload[..],
-            ],
-        )?;
-        let id = self.db.last_insert_rowid();
+        let id = self.next_message()?;
+        let (topic, payload) = (message.topic.as_str(), &message.payload[..]);
+        let fields: [Field<'_>; 6] = [
+            id.into(),
+            topic.into(),
+            i64::from(u8::from(message.qos)).into(),
+            message.expires_at.map(time).into(),
+            message.properties.as_bytes().into(),
+            payload.into(),
+        ];
+        let checksum = MESSAGES.checksum(fields);
+        let [id_field, topic, qos, expires_at, properties, payload] = fields;
+        let sql = "INSERT INTO messages \
+                   (id, refs, topic, qos, expires_at, properties, payload, refs_check, checksum) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, -?2, ?8)";
+        let refs = refs as i64;
+        self.execute(sql, params![id_field, refs, topic, qos, expires_at, properties, payload, checksum])?;
         stored.0.push((Arc::clone(message), id));
         Ok(id)
     }
 
-    /// So many rows name the message no more.
+    /// So many rows name the message no more. A body whose count is damaged stays: too much is better than too little.
     pub(crate) fn release_message(&self, id: i64, refs: usize) -> Result<()> {
         let refs = refs as i64;
-        if self.execute("DELETE FROM messages WHERE id = ?1 AND refs <= ?2", [id, refs])? == 0 {
-            self.execute("UPDATE messages SET refs = refs - ?2 WHERE id = ?1", [id, refs])?;
+        let sql = "DELETE FROM messages WHERE id = ?1 AND refs <= ?2 AND refs = -refs_check";
+        if self.execute(sql, [id, refs])? == 0 {
+            let sql = "UPDATE messages SET refs = refs - ?2, refs_check = refs_check + ?2 WHERE id = ?1";
+            self.execute(sql, [id, refs])?;
         }
         Ok(())
     }
@@ -68,29 +75,36 @@ impl State<'_> {
     /// The message of that number, which a row names.
     pub(crate) fn message(&self, id: i64) -> Result<Arc<Message>> {
         let sql = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ?1");
-        let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query([id])?;
-        match rows.next()? {
-            Some(row) => read_message(row, 0),
-            None => Err(corrupt(format_args!("message {id} is named and not there"))),
-        }
+        self.record(sql, [id], |row| read_message(row, 0, id))?.ok_or_else(|| missing(id))
     }
 }
 
-/// The message whose columns begin at `first`.
-pub(crate) fn read_message(row: &Row<'_>, first: usize) -> Result<Arc<Message>> {
-    let topic: String = row.get(first)?;
-    let topic = TopicName::new(topic).map_err(|error| corrupt(format_args!("a topic: {error}")))?;
-    let properties: Vec<u8> = row.get(first + 3)?;
-    let properties = Properties::from_bytes(PropertyContext::Publish, properties)
-        .map_err(|error| corrupt(format_args!("properties of a message on {topic}: {error}")))?;
-    Ok(Arc::new(Message {
-        topic,
-        qos: qos(row.get(first + 1)?)?,
-        properties,
-        payload: Bytes::from(row.get::<_, Vec<u8>>(first + 4)?),
-        expires_at: optional_time(row, first + 2)?,
-    }))
+fn missing(id: i64) -> Fault {
+    corrupt(format_args!("the row of table messages with id {id} is missing"))
+}
+
+/// The message of that number whose columns begin at `first`.
+pub(crate) fn read_message(row: &Row<'_>, first: usize, id: i64) -> Result<Arc<Message>> {
+    if row.get_ref(first)? == ValueRef::Null {
+        return Err(missing(id));
+    }
+    MESSAGES.read(row, first, || {
+        if row.get::<_, i64>(first + MESSAGES.columns.len() + 1)? != 0 {
+            return Err(corrupt("refs and refs_check differ"));
+        }
+        let topic: String = row.get(first + 1)?;
+        let topic = TopicName::new(topic).map_err(|error| corrupt(format_args!("a topic: {error}")))?;
+        let properties: Vec<u8> = row.get(first + 4)?;
+        let properties = Properties::from_bytes(PropertyContext::Publish, properties)
+            .map_err(|error| corrupt(format_args!("properties of a message on {topic}: {error}")))?;
+        Ok(Arc::new(Message {
+            topic,
+            qos: qos(row.get(first + 2)?)?,
+            properties,
+            payload: Bytes::from(row.get::<_, Vec<u8>>(first + 5)?),
+            expires_at: optional_time(row, first + 3)?,
+        }))
+    })
 }
 
 /// A stored QoS.

@@ -4,25 +4,18 @@ use std::sync::Arc;
 
 use opifex_packet::PacketId;
 use opifex_storage::{
-    DropReason, FullPolicy, Message, PageLimit, QueueLimits, QueuePage, Queued, QueuedState, Seq, SessionId,
-    Target, TargetOutcome,
+    DropReason, FullPolicy, Message, PageLimit, QueueLimits, QueuePage, Queued, Seq, SessionId, StoreError,
+    Target, TargetOutcome, Timestamp,
 };
-use rusqlite::{Row, params};
 
-use crate::fault::{Result, corrupt};
-use crate::inbound::packet_id;
-use crate::message::{Stored, message_columns, qos, read_message};
+use crate::checksum::{KeyOrder, QUEUE};
+use crate::fault::{Result, corrupt, note_damage};
+use crate::message::{Stored, message_columns};
+use crate::queue_row::{QueueRow, queue_columns, read_entry};
 use crate::restore::Body;
 use crate::scan::{MAX_EXAMINED, is_full};
 use crate::session_row::SessionRow;
-use crate::state::{State, int, time, uint};
-
-/// An entry that was removed.
-struct Removed {
-    message: Option<i64>,
-    size: u64,
-    waiting: bool,
-}
+use crate::state::{State, int, uint};
 
 impl SessionRow {
     /// Counts an entry that comes, and answers its number.
@@ -37,12 +30,14 @@ impl SessionRow {
     }
 
     /// Counts an entry no more.
-    fn forget(&mut self, removed: &Removed) {
-        self.queued_items -= 1;
-        self.queued_bytes -= removed.size;
-        if removed.waiting {
-            self.waiting_items -= 1;
-            self.waiting_bytes -= removed.size;
+    fn forget(&mut self, removed: &QueueRow) {
+        // Where rows were damaged, counts may be: none of them is a reason to panic.
+        let less = |count: &mut u64, by: u64| *count = count.saturating_sub(by);
+        less(&mut self.queued_items, 1);
+        less(&mut self.queued_bytes, removed.size);
+        if removed.packet_id.is_none() {
+            less(&mut self.waiting_items, 1);
+            less(&mut self.waiting_bytes, removed.size);
         }
     }
 }
@@ -109,23 +104,24 @@ impl State<'_> {
     }
 
     fn insert_entry(&self, target: &Target, seq: Seq, body: i64, size: u64, message: &Message) -> Result<()> {
-        let sql = "INSERT INTO queue \
-                   (session, seq, message, size, qos, retain, expires_at, subscription_ids, share) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        self.execute(
-            sql,
-            params![
-                int(target.session.0),
-                int(seq.0),
-                body,
-                int(size),
-                u8::from(target.qos),
-                target.retain,
-                message.expires_at.map(time),
-                joined(&target.subscription_ids),
-                target.share.as_deref(),
-            ],
-        )?;
+        self.insert_row(&QueueRow {
+            session: target.session,
+            seq,
+            message: Some(body),
+            size,
+            qos: target.qos,
+            retain: target.retain,
+            packet_id: None,
+            expires_at: message.expires_at,
+            subscription_ids: joined(&target.subscription_ids),
+            share: target.share.clone(),
+        })
+    }
+
+    fn insert_row(&self, row: &QueueRow) -> Result<()> {
+        let sql = "INSERT INTO queue (session, seq, message, size, qos, retain, packet_id, expires_at, \
+                   subscription_ids, share, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        self.write(&QUEUE, sql, &row.fields())?;
         Ok(())
     }
 
@@ -139,24 +135,18 @@ impl State<'_> {
     ) -> Result<()> {
         let size = body.as_ref().map_or(0, |body| body.size);
         let expires_at = body.as_ref().and_then(|body| body.expires_at);
-        let sql = "INSERT INTO queue \
-                   (session, seq, message, size, qos, retain, packet_id, expires_at, subscription_ids, share) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-        self.execute(
-            sql,
-            params![
-                int(session.0),
-                int(entry.seq.0),
-                body.map(|body| body.id),
-                int(size),
-                u8::from(entry.qos),
-                entry.retain,
-                packet_id.map(PacketId::get),
-                expires_at.filter(|_| packet_id.is_none()).map(time),
-                joined(&entry.subscription_ids),
-                entry.share.as_deref(),
-            ],
-        )?;
+        self.insert_row(&QueueRow {
+            session,
+            seq: entry.seq,
+            message: body.map(|body| body.id),
+            size,
+            qos: entry.qos,
+            retain: entry.retain,
+            packet_id: packet_id.map(PacketId::get),
+            expires_at: expires_at.filter(|_| packet_id.is_none()),
+            subscription_ids: joined(&entry.subscription_ids),
+            share: entry.share.clone(),
+        })?;
         self.change_counts(session, |row| {
             row.next_seq = row.next_seq.max(entry.seq.next());
             row.queued_items += 1;
@@ -189,32 +179,54 @@ impl State<'_> {
             let sql = "SELECT seq FROM queue WHERE session = ?1 AND packet_id IS NULL ORDER BY seq LIMIT 1";
             let seq = self.find(sql, [int(session.0)], |row| uint(row, 0).map(Seq))?;
             let seq = seq.ok_or_else(|| corrupt(format_args!("session {session} miscounts what waits")))?;
-            let Some(removed) = self.remove_entry(session, seq)? else { break };
-            self.change_counts(session, |row| row.forget(&removed))?;
+            let Some(size) = self.remove_entry(session, seq)? else { break };
             over.items = over.items.saturating_sub(1);
-            over.bytes = over.bytes.saturating_sub(removed.size);
+            over.bytes = over.bytes.saturating_sub(size);
             displaced.push(seq);
         }
         Ok(Ok(displaced))
     }
 
-    /// Removes an entry and its part in the message, not in the counts.
-    fn remove_entry(&self, session: SessionId, seq: Seq) -> Result<Option<Removed>> {
-        let sql = "DELETE FROM queue WHERE session = ?1 AND seq = ?2 RETURNING message, size, packet_id";
-        let removed = self.remove(sql, params![int(session.0), int(seq.0)], |row| {
-            let packet_id: Option<u16> = row.get(2)?;
-            Ok(Removed { message: row.get(0)?, size: uint(row, 1)?, waiting: packet_id.is_none() })
-        })?;
-        if let Some(message) = removed.as_ref().and_then(|removed| removed.message) {
+    /// Removes an entry, its part in the message and in the counts. Answers its size, if it was there.
+    fn remove_entry(&self, session: SessionId, seq: Seq) -> Result<Option<u64>> {
+        let sql = "DELETE FROM queue WHERE session = ?1 AND seq = ?2 RETURNING session, seq, message, size, \
+                   qos, retain, packet_id, expires_at, subscription_ids, share, checksum";
+        let Some(removed) = self.remove(sql, [int(session.0), int(seq.0)], QueueRow::read)? else {
+            return Ok(None);
+        };
+        let Some(entry) = removed else {
+            // What it named and counted is not to be trusted: its message stays, and the rest is counted anew.
+            self.recount(session)?;
+            return Ok(Some(0));
+        };
+        self.change_counts(session, |row| row.forget(&entry))?;
+        if let Some(message) = entry.message {
             self.release_message(message, 1)?;
         }
-        Ok(removed)
+        Ok(Some(entry.size))
+    }
+
+    /// Counts a queue anew, after a damaged entry of it was removed.
+    fn recount(&self, session: SessionId) -> Result<()> {
+        let sql = "SELECT count(*), ifnull(sum(size), 0), \
+                   ifnull(sum(packet_id IS NULL), 0), ifnull(sum(iif(packet_id IS NULL, size, 0)), 0) \
+                   FROM queue WHERE session = ?1";
+        let counted = self.find(sql, [int(session.0)], |row| {
+            Ok((uint(row, 0)?, uint(row, 1)?, uint(row, 2)?, uint(row, 3)?))
+        })?;
+        if let Some(counted) = counted {
+            self.change_counts(session, |row| {
+                (row.queued_items, row.queued_bytes, row.waiting_items, row.waiting_bytes) = counted;
+            })?;
+        }
+        Ok(())
     }
 
     /// Removes an entry of a session, or of what an ended one left. Answers whether it was there.
     pub(crate) fn settle(&self, session: SessionId, seq: Seq) -> Result<bool> {
-        let Some(removed) = self.remove_entry(session, seq)? else { return Ok(false) };
-        self.change_counts(session, |row| row.forget(&removed))?;
+        if self.remove_entry(session, seq)?.is_none() {
+            return Ok(false);
+        }
         self.forget_if_empty(session)?;
         Ok(true)
     }
@@ -225,8 +237,9 @@ impl State<'_> {
         while removed_count < limit {
             let sql = "SELECT seq FROM queue WHERE session = ?1 ORDER BY seq LIMIT 1";
             let Some(seq) = self.find(sql, [int(session.0)], |row| uint(row, 0).map(Seq))? else { break };
-            let Some(removed) = self.remove_entry(session, seq)? else { break };
-            self.change_counts(session, |row| row.forget(&removed))?;
+            if self.remove_entry(session, seq)?.is_none() {
+                break;
+            }
             removed_count += 1;
         }
         Ok(removed_count)
@@ -234,16 +247,14 @@ impl State<'_> {
 
     /// Records the packet id of an entry, which then expires no more. Answers whether it was there.
     pub(crate) fn assign(&self, session: SessionId, seq: Seq, packet_id: PacketId) -> Result<bool> {
-        let key = params![int(session.0), int(seq.0)];
-        let sql = "SELECT size, packet_id FROM queue WHERE session = ?1 AND seq = ?2";
-        let found = self.find(sql, key, |row| Ok((uint(row, 0)?, row.get::<_, Option<u16>>(1)?)))?;
-        let Some((size, before)) = found else { return Ok(false) };
-        let sql = "UPDATE queue SET packet_id = ?3, expires_at = NULL WHERE session = ?1 AND seq = ?2";
-        self.execute(sql, params![int(session.0), int(seq.0), packet_id.get()])?;
-        if before.is_none() {
+        let Some(mut entry) = self.entry(session, seq)? else { return Ok(false) };
+        let was_waiting = entry.packet_id.replace(packet_id.get()).is_none();
+        entry.expires_at = None;
+        self.update_entry(&entry)?;
+        if was_waiting {
             self.change_counts(session, |row| {
-                row.waiting_items -= 1;
-                row.waiting_bytes -= size;
+                row.waiting_items = row.waiting_items.saturating_sub(1);
+                row.waiting_bytes = row.waiting_bytes.saturating_sub(entry.size);
             })?;
         }
         Ok(true)
@@ -251,42 +262,82 @@ impl State<'_> {
 
     /// Lets the message of an entry go that has a packet id. Answers whether there was one.
     pub(crate) fn release(&self, session: SessionId, seq: Seq) -> Result<bool> {
-        let sql = "SELECT message, size FROM queue \
-                   WHERE session = ?1 AND seq = ?2 AND packet_id IS NOT NULL";
-        let found = self.find(sql, params![int(session.0), int(seq.0)], |row| {
-            Ok((row.get::<_, Option<i64>>(0)?, uint(row, 1)?))
-        })?;
-        let Some((message, size)) = found else { return Ok(false) };
-        if let Some(message) = message {
-            let sql = "UPDATE queue SET message = NULL, size = 0 WHERE session = ?1 AND seq = ?2";
-            self.execute(sql, params![int(session.0), int(seq.0)])?;
-            self.change_counts(session, |row| row.queued_bytes -= size)?;
+        let entry = self.entry(session, seq)?.filter(|entry| entry.packet_id.is_some());
+        let Some(mut entry) = entry else { return Ok(false) };
+        if let Some(message) = entry.message.take() {
+            let size = std::mem::take(&mut entry.size);
+            self.update_entry(&entry)?;
+            self.change_counts(session, |row| row.queued_bytes = row.queued_bytes.saturating_sub(size))?;
             self.release_message(message, 1)?;
         }
         Ok(true)
     }
 
+    /// Whether an entry is there and has expired at `now`.
+    pub(crate) fn entry_is_due(&self, session: SessionId, seq: Seq, now: Timestamp) -> Result<bool> {
+        Ok(self.entry(session, seq)?.and_then(|entry| entry.expires_at).is_some_and(|at| at <= now))
+    }
+
+    pub(crate) fn entry(&self, session: SessionId, seq: Seq) -> Result<Option<QueueRow>> {
+        let sql = concat!("SELECT ", queue_columns!(), " FROM queue q WHERE q.session = ?1 AND q.seq = ?2");
+        self.record(sql, [int(session.0), int(seq.0)], QueueRow::read)
+    }
+
+    fn update_entry(&self, entry: &QueueRow) -> Result<()> {
+        let sql = "UPDATE queue SET message = ?3, size = ?4, qos = ?5, retain = ?6, packet_id = ?7, \
+                   expires_at = ?8, subscription_ids = ?9, share = ?10, checksum = ?11 \
+                   WHERE session = ?1 AND seq = ?2";
+        self.write(&QUEUE, sql, &entry.fields())?;
+        Ok(())
+    }
+
     /// A page of a session's queue; an ended session's entries are read until they are removed.
     pub(crate) fn queue_page(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {
-        let Some(next_seq) = self.session(session, |row| row.next_seq.0)? else {
-            return Ok(QueuePage { items: Vec::new(), final_up_to: after, more: false, damaged: Vec::new() });
+        let (mut items, mut bytes, mut more, mut damaged) = (Vec::new(), 0, false, Vec::new());
+        let counts = self.session(session, |row| (row.next_seq.0, row.queued_items));
+        let counts = match note_damage(counts, &mut damaged)? {
+            Some(None) => return Ok(QueuePage { items, final_up_to: after, more, damaged }),
+            Some(counts) => counts,
+            // Its entries are read without it.
+            None => None,
         };
-        let (mut items, mut bytes, mut more) = (Vec::new(), 0, false);
+        let mut seen = 0;
+        self.check_before(&QUEUE, &[int(session.0).into(), int(after.0).into()], &mut damaged)?;
         self.queue_after(session, after, |read| {
             if is_full(items.len(), bytes, &limit) || items.len() >= MAX_EXAMINED {
                 more = true;
                 return Ok(false);
             }
-            let entry = read()?;
-            bytes += entry.message.as_ref().map_or(0, |message| message.size_bytes());
-            items.push(entry);
+            seen += 1;
+            if let Some(entry) = note_damage(read(), &mut damaged)? {
+                bytes += entry.message.as_ref().map_or(0, |message| message.size_bytes());
+                items.push(entry);
+            }
             Ok(true)
         })?;
-        let final_up_to = match items.last() {
-            Some(item) if more => item.seq,
-            _ => Seq(next_seq - 1).max(after),
+        if let Some((_, queued)) = counts.filter(|_| !more) {
+            damaged.extend(self.hidden_entries(session, after, seen, queued)?);
+        }
+        let final_up_to = match (items.last(), counts) {
+            (Some(item), _) if more => item.seq,
+            (_, Some((next_seq, _))) => Seq(next_seq - 1).max(after),
+            (last, None) => last.map_or(after, |item| item.seq),
         };
-        Ok(QueuePage { items, final_up_to, more, damaged: Vec::new() })
+        Ok(QueuePage { items, final_up_to, more, damaged })
+    }
+
+    /// Whether the end of a queue was reached with fewer entries than there are: one with a damaged key hides those
+    /// behind it.
+    pub(crate) fn hidden_entries(
+        &self,
+        session: SessionId,
+        after: Seq,
+        seen_behind: u64,
+        queued: u64,
+    ) -> Result<Option<StoreError>> {
+        let sql = "SELECT count(*) FROM queue WHERE session = ?1 AND seq BETWEEN 1 AND ?2";
+        let before = self.find(sql, [int(session.0), int(after.0)], |row| uint(row, 0))?.unwrap_or(0);
+        Ok(QUEUE.hidden(session, before + seen_behind, queued))
     }
 
     /// The entries of a session behind `after`, as long as `take` wants more; it reads those that it wants.
@@ -297,15 +348,21 @@ impl State<'_> {
         mut take: impl FnMut(&mut dyn FnMut() -> Result<Queued>) -> Result<bool>,
     ) -> Result<bool> {
         let sql = concat!(
-            "SELECT q.seq, q.qos, q.retain, q.packet_id, q.subscription_ids, q.share, q.message, ",
+            "SELECT ",
+            queue_columns!(),
+            ", ",
             message_columns!(),
             " FROM queue q LEFT JOIN messages m ON m.id = q.message \
-              WHERE q.session = ?1 AND q.seq > ?2 ORDER BY q.seq"
+              WHERE (q.session, q.seq) > (?1, ?2) ORDER BY q.session, q.seq"
         );
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([int(session.0), int(after.0)])?;
+        let mut order = KeyOrder::default();
         while let Some(row) = rows.next()? {
-            if !take(&mut || read_entry(row))? {
+            if QUEUE.is_behind(row, int(session.0))? {
+                break;
+            }
+            if !take(&mut || order.follows(&QUEUE, row).and_then(|()| read_entry(row)))? {
                 return Ok(false);
             }
         }
@@ -313,38 +370,10 @@ impl State<'_> {
     }
 }
 
-fn read_entry(row: &Row<'_>) -> Result<Queued> {
-    let message = match row.get::<_, Option<i64>>(6)? {
-        Some(_) => Some(read_message(row, 7)?),
-        None => None,
-    };
-    let state = match (row.get::<_, Option<u16>>(3)?, &message) {
-        (None, _) => QueuedState::Waiting,
-        (Some(id), Some(_)) => QueuedState::Assigned(packet_id(id)?),
-        (Some(id), None) => QueuedState::Released(packet_id(id)?),
-    };
-    let subscription_ids = match row.get::<_, Option<String>>(4)? {
-        None => Vec::new(),
-        Some(ids) => ids
-            .split(',')
-            .map(|id| id.parse().map_err(|_| corrupt(format_args!("subscription identifiers {ids:?}"))))
-            .collect::<Result<_>>()?,
-    };
-    Ok(Queued {
-        seq: Seq(uint(row, 0)?),
-        message,
-        qos: qos(row.get(1)?)?,
-        retain: row.get(2)?,
-        subscription_ids,
-        share: row.get::<_, Option<String>>(5)?.map(Arc::from),
-        state,
-    })
-}
-
 /// Subscription identifiers as they are stored: decimal, separated by commas.
-fn joined(ids: &[u32]) -> Option<String> {
+fn joined(ids: &[u32]) -> Option<Box<str>> {
     match ids {
         [] => None,
-        ids => Some(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
+        ids => Some(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",").into()),
     }
 }

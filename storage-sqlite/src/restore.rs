@@ -4,13 +4,12 @@ use opifex_storage::{
     Epoch, Outcome, Queued, QueuedState, Record, Restored, Retained, Seq, SessionId, SessionRecord,
     Timestamp, WillRecord,
 };
-use rusqlite::params;
 
 use crate::fault::Result;
 use crate::message::Stored;
 use crate::retained::key_of;
 use crate::session_row::SessionRow;
-use crate::state::{State, int, optional_time, time, uint};
+use crate::state::{State, int, optional_time};
 
 /// The message of an entry: its row, and what the entry says of it.
 pub(crate) struct Body {
@@ -60,6 +59,8 @@ impl State<'_> {
             queued_bytes: 0,
             waiting_items: 0,
             waiting_bytes: 0,
+            subscriptions: 0,
+            inbound_ids: 0,
         })?;
         self.raise_epoch(record.epoch.max(Epoch(id.0)))?;
         Ok(Outcome::Done)
@@ -86,14 +87,15 @@ impl State<'_> {
                 Some(Body { id: body, size: message.size_bytes() as u64, expires_at: message.expires_at })
             }
             (None, Some((other, seq))) => {
-                let sql = "SELECT size FROM queue WHERE session = ?1 AND seq = ?2";
-                let size = self.find(sql, [int(other.0), int(seq.0)], |row| uint(row, 0))?;
-                let sql = "UPDATE messages SET refs = refs + 1 WHERE id = \
-                           (SELECT message FROM queue WHERE session = ?1 AND seq = ?2) RETURNING id, expires_at";
-                let found = self.remove(sql, [int(other.0), int(seq.0)], |row| {
-                    Ok((row.get(0)?, optional_time(row, 1)?))
-                })?;
-                let (Some(size), Some((id, expires_at))) = (size, found) else { return Ok(Outcome::Absent) };
+                let Some((id, size)) = self.entry(other, seq)?.and_then(|row| Some((row.message?, row.size)))
+                else {
+                    return Ok(Outcome::Absent);
+                };
+                let sql = "UPDATE messages SET refs = refs + 1, refs_check = refs_check - 1 \
+                           WHERE id = ?1 RETURNING expires_at";
+                self.note_change();
+                let found = self.find(sql, [id], |row| optional_time(row, 0))?;
+                let Some(expires_at) = found else { return Ok(Outcome::Absent) };
                 Some(Body { id, size, expires_at })
             }
         };
@@ -111,12 +113,7 @@ impl State<'_> {
             return Ok(Outcome::Present);
         }
         let body = self.store_message(message, 1, stored)?;
-        let sql = "INSERT INTO retained (key, message, version, expires_at) VALUES (?1, ?2, ?3, ?4)";
-        let expires_at = message.expires_at.map(time);
-        self.execute(
-            sql,
-            params![key_of(message.topic.as_str()), body, int(retained.version.0), expires_at],
-        )?;
+        self.put_retained(&key_of(message.topic.as_str()), body, retained.version, message.expires_at)?;
         self.raise_version(retained.version)?;
         Ok(Outcome::Done)
     }

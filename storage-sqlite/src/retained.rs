@@ -8,13 +8,14 @@ use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use opifex_packet::{TopicFilter, TopicName};
-use opifex_storage::{Cursor, Message, Page, PageLimit, RecordVersion, Retained};
-use rusqlite::{CachedStatement, params};
+use opifex_storage::{Cursor, Message, Page, PageLimit, RecordVersion, Retained, StoreError, Timestamp};
+use rusqlite::{CachedStatement, Row};
 
-use crate::fault::{Result, corrupt};
+use crate::checksum::{KeyOrder, RETAINED};
+use crate::fault::{Result, corrupt, note_damage};
 use crate::message::{Stored, message_columns, read_message};
 use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
-use crate::state::{State, time, uint};
+use crate::state::{State, int, optional_time, time, uint};
 
 use opifex_storage::encoding::topic_seek::{After, SEPARATOR, Sought};
 
@@ -27,30 +28,64 @@ impl State<'_> {
     ) -> Result<RecordVersion> {
         let version = self.next_version()?;
         let key = key_of(message.topic.as_str());
-        let replaced = self.find("SELECT message FROM retained WHERE key = ?1", [&key], |row| row.get(0))?;
+        let replaced = self.retained_row(&key)?;
         let body = self.store_message(message, 1, stored)?;
-        let sql = "INSERT OR REPLACE INTO retained (key, message, version, expires_at) \
-                   VALUES (?1, ?2, ?3, ?4)";
-        self.execute(sql, params![key, body, crate::state::int(version.0), message.expires_at.map(time)])?;
-        if let Some(replaced) = replaced {
-            self.release_message(replaced, 1)?;
+        self.put_retained(&key, body, version, message.expires_at)?;
+        if let Some(Some(replaced)) = replaced {
+            self.release_message(replaced.message, 1)?;
         }
         Ok(version)
     }
 
+    pub(crate) fn put_retained(
+        &self,
+        key: &[u8],
+        body: i64,
+        version: RecordVersion,
+        expires_at: Option<Timestamp>,
+    ) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO retained (key, message, version, expires_at, checksum) \
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let fields = [key.into(), body.into(), int(version.0).into(), expires_at.map(time).into()];
+        self.write(&RETAINED, sql, &fields)?;
+        Ok(())
+    }
+
     /// Removes a topic's message. Answers whether there was one.
     pub(crate) fn remove_retained(&self, topic: &TopicName<'_>) -> Result<bool> {
-        let sql = "DELETE FROM retained WHERE key = ?1 RETURNING message";
-        let removed = self.remove(sql, [key_of(topic.as_str())], |row| row.get(0))?;
-        let Some(message) = removed else { return Ok(false) };
-        self.release_message(message, 1)?;
+        let sql = "DELETE FROM retained WHERE key = ?1 RETURNING key, message, version, expires_at, checksum";
+        let Some(removed) = self.remove(sql, [key_of(topic.as_str())], read_row)? else { return Ok(false) };
+        if let Some(row) = removed {
+            self.release_message(row.message, 1)?;
+        }
         Ok(true)
     }
 
     /// The version of a topic's message.
     pub(crate) fn retained_version(&self, topic: &TopicName<'_>) -> Result<Option<RecordVersion>> {
-        let sql = "SELECT version FROM retained WHERE key = ?1";
-        self.find(sql, [key_of(topic.as_str())], |row| uint(row, 0).map(RecordVersion))
+        Ok(self.sound_row(topic)?.map(|row| row.version))
+    }
+
+    /// Whether a topic's message has this version and has expired at `now`.
+    pub(crate) fn retained_is_due(
+        &self,
+        topic: &TopicName<'_>,
+        version: RecordVersion,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let row = self.sound_row(topic)?;
+        Ok(row.is_some_and(|row| row.version == version && row.expires_at.is_some_and(|at| at <= now)))
+    }
+
+    fn sound_row(&self, topic: &TopicName<'_>) -> Result<Option<RetainedRow>> {
+        let sql = "SELECT key, message, version, expires_at, checksum FROM retained WHERE key = ?1";
+        self.record(sql, [key_of(topic.as_str())], read_row)
+    }
+
+    /// The row with this key; nothing in it when it is damaged.
+    fn retained_row(&self, key: &[u8]) -> Result<Option<Option<RetainedRow>>> {
+        let sql = "SELECT key, message, version, expires_at, checksum FROM retained WHERE key = ?1";
+        self.record(sql, [key], |row| note_damage(read_row(row), &mut Vec::new()))
     }
 
     /// A page of the messages that match any of the filters: one filter after the other, without what an earlier one
@@ -75,14 +110,17 @@ impl State<'_> {
                     page.next = Some(encode_place(index, &at));
                     return Ok(page);
                 }
-                let walked = self.walk(&mut sought, at, &mut page.examined, |key, message, version| {
+                let Page { items, examined, damaged, .. } = &mut page;
+                let walked = self.walk(&mut sought, at, examined, damaged, |key, row, damaged| {
                     let topic = topic_of(key.as_bytes())?;
                     if !filters[..index].iter().any(|earlier| earlier.matches(&topic)) {
-                        let message = self.message(message)?;
-                        bytes += message.size_bytes();
-                        page.items.push(Retained { message, version });
+                        let message = RETAINED.read(row, 0, || self.message(row.get(1)?));
+                        if let Some(message) = note_damage(message, damaged)? {
+                            bytes += message.size_bytes();
+                            items.push(Retained { message, version: RecordVersion(uint(row, 2)?) });
+                        }
                     }
-                    Ok(is_full(page.items.len(), bytes, &limit))
+                    Ok(is_full(items.len(), bytes, &limit))
                 })?;
                 match walked {
                     Some(next) => at = next,
@@ -99,7 +137,8 @@ impl State<'_> {
         sought: &mut Sought<'_>,
         start: Bound<String>,
         examined: &mut usize,
-        mut found: impl FnMut(&str, i64, RecordVersion) -> Result<bool>,
+        damaged: &mut Vec<StoreError>,
+        mut found: impl FnMut(&str, &Row<'_>, &mut Vec<StoreError>) -> Result<bool>,
     ) -> Result<Option<Bound<String>>> {
         // Finding the place counts, too: many filters that match nothing are work as well. After that it is rows.
         *examined += 1;
@@ -110,11 +149,18 @@ impl State<'_> {
                 Included(key) | Excluded(key) => key.as_bytes(),
                 Unbounded => &[],
             };
+            self.check_before(&RETAINED, &[key.into()], damaged)?;
             let mut rows = statement.query([key])?;
             let mut target: Option<String> = None;
+            let mut order = KeyOrder::default();
             loop {
                 let Some(row) = rows.next()? else { return Ok(None) };
                 *examined += 1;
+                // Also one that is not sought: its key may be what is damaged.
+                let sound = order.follows(&RETAINED, row).and_then(|()| read_row(row));
+                if note_damage(sound, damaged)?.is_none() {
+                    continue;
+                }
                 let key = text(row.get_ref(0)?.as_blob().map_err(corrupt)?)?;
                 // What is sought is often the very next key; only when it is not, seeking pays.
                 if let Some(to) = target.take()
@@ -124,7 +170,7 @@ impl State<'_> {
                     break;
                 }
                 let (matches, after) = sought.judge(key);
-                let full = matches && found(key, row.get(1)?, RecordVersion(uint(row, 2)?))?;
+                let full = matches && found(key, row, damaged)?;
                 let enough = full || *examined >= MAX_EXAMINED;
                 match after {
                     After::End => return Ok(None),
@@ -139,9 +185,11 @@ impl State<'_> {
 
     fn keys_from(&self, start: &Bound<String>) -> Result<CachedStatement<'_>> {
         Ok(self.db.prepare_cached(match start {
-            Excluded(_) => "SELECT key, message, version FROM retained WHERE key > ?1 ORDER BY key",
+            Excluded(_) => {
+                "SELECT key, message, version, expires_at, checksum FROM retained WHERE key > ?1 ORDER BY key"
+            }
             Included(_) | Unbounded => {
-                "SELECT key, message, version FROM retained WHERE key >= ?1 ORDER BY key"
+                "SELECT key, message, version, expires_at, checksum FROM retained WHERE key >= ?1 ORDER BY key"
             }
         })?)
     }
@@ -150,24 +198,47 @@ impl State<'_> {
     pub(crate) fn retained_after(
         &self,
         key: &[u8],
-        mut take: impl FnMut(&[u8], Retained) -> bool,
+        mut take: impl FnMut(&[u8], Result<Retained>) -> Result<bool>,
     ) -> Result<()> {
         let sql = concat!(
-            "SELECT r.key, r.version, ",
+            "SELECT r.key, r.message, r.version, r.expires_at, r.checksum, ",
             message_columns!(),
-            " FROM retained r JOIN messages m ON m.id = r.message WHERE r.key > ?1 ORDER BY r.key"
+            " FROM retained r LEFT JOIN messages m ON m.id = r.message WHERE r.key > ?1 ORDER BY r.key"
         );
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([key])?;
+        let mut order = KeyOrder::default();
         while let Some(row) = rows.next()? {
-            let version = RecordVersion(uint(row, 1)?);
-            let retained = Retained { message: read_message(row, 2)?, version };
-            if !take(row.get_ref(0)?.as_blob().map_err(corrupt)?, retained) {
+            let retained = order.follows(&RETAINED, row).and_then(|()| {
+                RETAINED.read(row, 0, || {
+                    let message = read_message(row, 5, row.get(1)?)?;
+                    Ok(Retained { message, version: RecordVersion(uint(row, 2)?) })
+                })
+            });
+            // A key of another type is damage that the checksum has found.
+            if !take(row.get_ref(0)?.as_bytes().unwrap_or_default(), retained)? {
                 break;
             }
         }
         Ok(())
     }
+}
+
+/// A row of `retained`, without its key.
+struct RetainedRow {
+    message: i64,
+    version: RecordVersion,
+    expires_at: Option<Timestamp>,
+}
+
+fn read_row(row: &Row<'_>) -> Result<RetainedRow> {
+    RETAINED.read(row, 0, || {
+        Ok(RetainedRow {
+            message: row.get(1)?,
+            version: RecordVersion(uint(row, 2)?),
+            expires_at: optional_time(row, 3)?,
+        })
+    })
 }
 
 /// The key of a topic: `/` sorts between other characters, NUL before all of them.

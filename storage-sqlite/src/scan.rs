@@ -4,8 +4,11 @@ use opifex_storage::{
     Cursor, Epoch, ErrorKind, Inbound, Page, PageLimit, Record, RecordKind, Seq, SessionId, StoreError,
 };
 
-use crate::fault::Result;
-use crate::session_row::{SESSION_COLUMNS, read_row};
+use rusqlite::types::ValueRef;
+
+use crate::checksum::{KeyOrder, QUEUE, RETAINED, SESSIONS, WILLS};
+use crate::fault::{Result, note_damage};
+use crate::session_row::{read_row, session_columns};
 use crate::state::{State, int, uint};
 
 /// A page looks at no more rows than this, whatever it finds, so that nobody waits long for a reader.
@@ -44,16 +47,22 @@ impl State<'_> {
 
     fn scan_sessions(&self, after: Option<&[u8]>, walk: &mut Walk) -> Result<()> {
         let after = after.map(number).transpose()?.unwrap_or(0);
-        let sql = format!(
-            "SELECT {SESSION_COLUMNS} FROM sessions INDEXED BY sessions_live \
-             WHERE ended_at IS NULL AND id > ?1 ORDER BY id"
-        );
-        let mut statement = self.db.prepare_cached(&sql)?;
+        let sql = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id > ?1 ORDER BY id");
+        let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([int(after)])?;
+        self.check_before(&SESSIONS, &[int(after).into()], &mut walk.page.damaged)?;
+        let mut order = KeyOrder::default();
         while let Some(row) = rows.next()? {
-            let session = read_row(row)?.record();
-            let place = session.id.0.to_be_bytes().to_vec();
-            if !walk.take(|| place, 0, Record::Session(session)) {
+            if note_damage(order.follows(&SESSIONS, row), &mut walk.page.damaged)?.is_none() {
+                continue;
+            }
+            let Some(session) = note_damage(read_row(row), &mut walk.page.damaged)? else { continue };
+            let place = || session.id.0.to_be_bytes().to_vec();
+            let goes_on = match session.has_ended() {
+                true => walk.pass(place),
+                false => walk.take(place, 0, Record::Session(session.record())),
+            };
+            if !goes_on {
                 break;
             }
         }
@@ -62,13 +71,15 @@ impl State<'_> {
 
     fn scan_ended(&self, after: Option<&[u8]>, walk: &mut Walk) -> Result<()> {
         let after = after.map(number).transpose()?.unwrap_or(0);
-        let sql = format!(
-            "SELECT {SESSION_COLUMNS} FROM sessions WHERE ended_at IS NOT NULL AND id > ?1 ORDER BY id"
+        let sql = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM sessions WHERE ended_at IS NOT NULL AND id > ?1 ORDER BY id"
         );
-        let mut statement = self.db.prepare_cached(&sql)?;
+        let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([int(after)])?;
         while let Some(row) = rows.next()? {
-            let row = read_row(row)?;
+            let Some(row) = note_damage(read_row(row), &mut walk.page.damaged)? else { continue };
             let place = row.id.0.to_be_bytes().to_vec();
             let Some(ended_at) = row.ended_at else { continue };
             if !walk.take(|| place, 0, Record::Ended(row.record(), ended_at)) {
@@ -79,9 +90,12 @@ impl State<'_> {
     }
 
     fn scan_retained(&self, after: Option<&[u8]>, walk: &mut Walk) -> Result<()> {
-        self.retained_after(after.unwrap_or_default(), |key, retained| {
+        let place = after.unwrap_or_default();
+        self.check_before(&RETAINED, &[place.into()], &mut walk.page.damaged)?;
+        self.retained_after(place, |key, retained| {
+            let Some(retained) = note_damage(retained, &mut walk.page.damaged)? else { return Ok(true) };
             let size = retained.message.size_bytes();
-            walk.take(|| key.to_vec(), size, Record::Retained(retained))
+            Ok(walk.take(|| key.to_vec(), size, Record::Retained(retained)))
         })
     }
 
@@ -91,9 +105,11 @@ impl State<'_> {
             Some(None) => return Err(bad_cursor().into()),
             Some(Some((id, epoch))) => (SessionId(u64::from_be_bytes(*id)), Epoch(number(epoch)?)),
         };
+        self.check_before(&WILLS, &[int(after.0.0).into(), int(after.1.0).into()], &mut walk.page.damaged)?;
         self.wills_after(after, |will| {
+            let Some(will) = note_damage(will, &mut walk.page.damaged)? else { return Ok(true) };
             let place = [will.session.0.to_be_bytes(), will.epoch.0.to_be_bytes()].concat();
-            walk.take(|| place, will.will.message.size_bytes(), Record::Will(will))
+            Ok(walk.take(|| place, will.will.message.size_bytes(), Record::Will(will)))
         })?;
         Ok(())
     }
@@ -106,14 +122,17 @@ impl State<'_> {
             Some(None) => return Err(bad_cursor().into()),
             Some(Some((id, place))) => (u64::from_be_bytes(*id), place),
         };
-        let sql = "SELECT id FROM sessions INDEXED BY sessions_live \
-                   WHERE ended_at IS NULL AND id >= ?1 ORDER BY id";
+        let sql = "SELECT id, ended_at FROM sessions WHERE id >= ?1 ORDER BY id";
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([int(first)])?;
         while let Some(row) = rows.next()? {
-            let id = SessionId(uint(row, 0)?);
+            // One with a damaged id is found by the walk over sessions.
+            let Ok(id) = uint(row, 0).map(SessionId) else { continue };
             if !walk.look_at_session(id) {
                 break;
+            }
+            if row.get_ref(1)? != ValueRef::Null {
+                continue;
             }
             let within = if id.0 == first { std::mem::take(&mut place) } else { &[] };
             let goes_on = match kind {
@@ -130,29 +149,46 @@ impl State<'_> {
 
     fn scan_subscriptions(&self, id: SessionId, after: &[u8], walk: &mut Walk) -> Result<bool> {
         let after = std::str::from_utf8(after).map_err(|_| bad_cursor())?;
-        self.subscriptions_after(id, after, |record| {
+        let mut damaged = Vec::new();
+        let goes_on = self.subscriptions_after(id, after, &mut damaged, |record| {
             let filter = record.filter.clone();
             let place = || [&id.0.to_be_bytes()[..], filter.as_str().as_bytes()].concat();
             walk.take(place, 0, Record::Subscription(id, record))
-        })
+        })?;
+        walk.page.damaged.extend(damaged);
+        Ok(goes_on)
     }
 
     fn scan_queue(&self, id: SessionId, after: &[u8], walk: &mut Walk) -> Result<bool> {
         let after = if after.is_empty() { Seq::ZERO } else { Seq(number(after)?) };
-        self.queue_after(id, after, |read| {
-            let entry = read()?;
+        let mut seen = 0;
+        self.check_before(&QUEUE, &[int(id.0).into(), int(after.0).into()], &mut walk.page.damaged)?;
+        let goes_on = self.queue_after(id, after, |read| {
+            seen += 1;
+            let Some(entry) = note_damage(read(), &mut walk.page.damaged)? else { return Ok(true) };
             let place = [id.0.to_be_bytes(), entry.seq.0.to_be_bytes()].concat();
             let size = entry.message.as_ref().map_or(0, |message| message.size_bytes());
             Ok(walk.take(|| place, size, Record::Queued(id, entry)))
-        })
+        })?;
+        if goes_on {
+            // A session's row that is damaged itself is found by the walk over sessions.
+            let queued = note_damage(self.session(id, |row| row.queued_items), &mut Vec::new())?.flatten();
+            if let Some(queued) = queued {
+                walk.page.damaged.extend(self.hidden_entries(id, after, seen, queued)?);
+            }
+        }
+        Ok(goes_on)
     }
 
     fn scan_inbound(&self, id: SessionId, after: &[u8], walk: &mut Walk) -> Result<bool> {
         let after = if after.is_empty() { 0 } else { number(after)? as u16 };
-        self.inbound_after(id, after, |packet_id| {
+        let mut damaged = Vec::new();
+        let goes_on = self.inbound_after(id, after, &mut damaged, |packet_id| {
             let place = || [id.0.to_be_bytes(), u64::from(packet_id.get()).to_be_bytes()].concat();
             walk.take(place, 0, Record::Inbound(Inbound { session: id, packet_id }))
-        })
+        })?;
+        walk.page.damaged.extend(damaged);
+        Ok(goes_on)
     }
 }
 
@@ -179,6 +215,16 @@ impl Walk {
             self.page.next = Some(Cursor(place().into()));
         }
         !full
+    }
+
+    /// Counts a record that is looked at and is none of those sought. Answers like [`Walk::take`].
+    fn pass(&mut self, place: impl FnOnce() -> Vec<u8>) -> bool {
+        self.page.examined += 1;
+        let enough = self.page.examined >= MAX_EXAMINED;
+        if enough {
+            self.page.next = Some(Cursor(place().into()));
+        }
+        !enough
     }
 
     /// Counts a session that is looked at, whatever it holds. Answers whether it may be: if not, the page goes on at

@@ -7,15 +7,23 @@ use std::io::Read;
 use std::path::Path;
 
 use opifex_storage::{ErrorKind, StoreError};
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::checksum::{Field, TABLES};
 use crate::fault::Result;
 
 /// "Opfx": what `file` and other programs see in the file's header.
 pub(crate) const APPLICATION_ID: i32 = 0x4f70_6678;
 
-/// What brings a database from version n, its place in the list, to n + 1. Version 0 has no tables.
-const UPGRADES: &[&str] = &[include_str!("schema.sql")];
+/// The tables of the newest version, for a database that has none.
+const NEWEST: &str = include_str!("schema.sql");
+
+/// What brings a database from version n, its place in the list plus 1, to the next.
+const UPGRADES: &[&str] = &[include_str!("upgrade_1_to_2.sql")];
+
+/// The version of [`NEWEST`].
+const VERSION: usize = UPGRADES.len() + 1;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -40,6 +48,7 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
     }
     db.pragma_update(None, "synchronous", "FULL")?;
     upgrade(&db, version)?;
+    check_client_index(&db)?;
     // The statements here keep them; a look at the parent for each row costs, and is the tests' business.
     db.pragma_update(None, "foreign_keys", false)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -104,24 +113,56 @@ fn check_owner(db: &Connection, path: &Path) -> Result<usize> {
         return Err(refused(path, what).into());
     }
     match usize::try_from(version) {
-        Ok(known) if (1..=UPGRADES.len()).contains(&known) => Ok(known),
+        Ok(known) if (1..=VERSION).contains(&known) => Ok(known),
         _ => {
-            let newest = UPGRADES.len();
             let what = format!(
-                "has tables of version {version}, this program knows them up to {newest}: use a newer one"
+                "has tables of version {version}, this program knows them up to {VERSION}: use a newer one"
             );
             Err(refused(path, what).into())
         }
     }
 }
 
+/// Makes the tables, or brings them up to date: all of it or nothing.
 fn upgrade(db: &Connection, from: usize) -> Result<()> {
-    for (version, sql) in UPGRADES.iter().enumerate().skip(from) {
-        let step = db.unchecked_transaction()?;
-        step.execute_batch(sql)?;
-        step.pragma_update(None, "application_id", APPLICATION_ID)?;
-        step.pragma_update(None, "user_version", (version + 1) as i64)?;
-        step.commit()?;
+    if from == VERSION {
+        return Ok(());
+    }
+    let step = db.unchecked_transaction()?;
+    if from == 0 {
+        step.execute_batch(NEWEST)?;
+    } else {
+        UPGRADES[from - 1..].iter().try_for_each(|sql| step.execute_batch(sql))?;
+    }
+    seal_rows(&step)?;
+    step.pragma_update(None, "application_id", APPLICATION_ID)?;
+    step.pragma_update(None, "user_version", VERSION as i64)?;
+    step.commit()?;
+    Ok(())
+}
+
+/// Clients find their session by an index, which has no checksum of its own: one that does not lead to every session is
+/// made again.
+fn check_client_index(db: &Connection) -> Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sessions AS s NOT INDEXED WHERE s.ended_at IS NULL AND NOT EXISTS \
+               (SELECT 1 FROM sessions AS i INDEXED BY sessions_by_client \
+                WHERE i.client_id = s.client_id AND i.ended_at IS NULL AND i.id = s.id))";
+    if db.query_row(sql, [], |row| row.get(0))? {
+        db.execute_batch("REINDEX sessions_by_client")?;
+    }
+    Ok(())
+}
+
+/// Gives every row its checksum.
+fn seal_rows(db: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    for table in TABLES {
+        db.create_scalar_function("opifex_checksum", table.columns.len() as i32, flags, |context| {
+            Ok(table.checksum((0..context.len()).map(|column| Field(context.get_raw(column)))))
+        })?;
+        let columns = table.columns.join(", ");
+        db.execute(&format!("UPDATE {} SET checksum = opifex_checksum({columns})", table.name), [])?;
+        db.remove_function("opifex_checksum", table.columns.len() as i32)?;
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
--- Version 1. A person may read all of this with `sqlite3 -readonly`; the views at the end are made for that.
--- Times are milliseconds since the Unix epoch; what has none is NULL.
+-- Version 2. A person may read all of this with `sqlite3 -readonly`; the views at the end are made for that.
+-- Times are milliseconds since the Unix epoch; what has none is NULL. A row's checksum is a CRC-32C of its table's name
+-- and its columns: a row changed by hand is taken for a damaged one.
 
 -- The last number given out of each kind, so that none is given twice.
 CREATE TABLE counters (
     name  TEXT PRIMARY KEY NOT NULL,
-    value INTEGER NOT NULL
+    value INTEGER NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-INSERT INTO counters VALUES ('epoch', 0), ('version', 0);
+INSERT INTO counters (name, value) VALUES ('epoch', 0), ('version', 0);
 
 -- Sessions, also those that ended and left something behind.
 CREATE TABLE sessions (
@@ -21,10 +23,12 @@ CREATE TABLE sessions (
     queued_items  INTEGER NOT NULL DEFAULT 0,
     queued_bytes  INTEGER NOT NULL DEFAULT 0,
     waiting_items INTEGER NOT NULL DEFAULT 0,   -- of these, without a packet id
-    waiting_bytes INTEGER NOT NULL DEFAULT 0
+    waiting_bytes INTEGER NOT NULL DEFAULT 0,
+    subscriptions INTEGER NOT NULL DEFAULT 0,   -- how many there are
+    inbound_ids   INTEGER NOT NULL DEFAULT 0,
+    checksum      INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX sessions_by_client ON sessions (client_id) WHERE ended_at IS NULL;
-CREATE INDEX sessions_live ON sessions (id) WHERE ended_at IS NULL;
 CREATE INDEX sessions_due ON sessions (due_at) WHERE due_at IS NOT NULL;
 
 -- Bodies, each once; `refs` counts the rows of queue, retained and wills that name it. These name it without a
@@ -36,7 +40,9 @@ CREATE TABLE messages (
     qos        INTEGER NOT NULL,
     expires_at INTEGER,
     properties BLOB NOT NULL,
-    payload    BLOB NOT NULL
+    payload    BLOB NOT NULL,
+    refs_check INTEGER NOT NULL DEFAULT 0,      -- -refs, so that a damaged count shows
+    checksum   INTEGER NOT NULL DEFAULT 0       -- of all but the counts
 );
 
 CREATE TABLE subscriptions (
@@ -44,6 +50,7 @@ CREATE TABLE subscriptions (
     filter     TEXT NOT NULL,
     options    INTEGER NOT NULL,     -- the byte of SUBSCRIBE (MQTT 5.0, 3.8.3.1)
     identifier INTEGER,
+    checksum   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (session, filter)
 ) WITHOUT ROWID;
 
@@ -58,6 +65,7 @@ CREATE TABLE queue (
     expires_at       INTEGER,        -- only while it has no packet id
     subscription_ids TEXT,           -- decimal, separated by commas
     share            TEXT,
+    checksum         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (session, seq)
 ) WITHOUT ROWID;
 CREATE INDEX queue_due ON queue (expires_at) WHERE expires_at IS NOT NULL;
@@ -65,6 +73,7 @@ CREATE INDEX queue_due ON queue (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE inbound (
     session   INTEGER NOT NULL REFERENCES sessions (id),
     packet_id INTEGER NOT NULL,
+    checksum  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (session, packet_id)
 ) WITHOUT ROWID;
 
@@ -73,7 +82,8 @@ CREATE TABLE retained (
     key        BLOB PRIMARY KEY NOT NULL,
     message    INTEGER NOT NULL,
     version    INTEGER NOT NULL,
-    expires_at INTEGER
+    expires_at INTEGER,
+    checksum   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX retained_due ON retained (expires_at) WHERE expires_at IS NOT NULL;
 
@@ -86,6 +96,7 @@ CREATE TABLE wills (
     delay_secs  INTEGER NOT NULL,
     expiry_secs INTEGER,
     due_at      INTEGER,             -- NULL: its connection lives
+    checksum    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (session, epoch)
 ) WITHOUT ROWID;
 CREATE INDEX wills_due ON wills (due_at) WHERE due_at IS NOT NULL;

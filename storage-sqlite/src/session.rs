@@ -28,16 +28,16 @@ impl State<'_> {
         }
         let session = self.live(id, SessionRow::record)?;
         let session = session.ok_or_else(|| corrupt("a session is gone that was opened"))?;
-        let (mut subscriptions, mut inbound) = (Vec::new(), Vec::new());
-        self.subscriptions_after(id, "", |record| {
+        let (mut subscriptions, mut inbound, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
+        self.subscriptions_after(id, "", &mut damaged, |record| {
             subscriptions.push(record);
             true
         })?;
-        self.inbound_after(id, 0, |packet_id| {
+        self.inbound_after(id, 0, &mut damaged, |packet_id| {
             inbound.push(packet_id);
             true
         })?;
-        Ok(OpenedSession { session, present, ended, will_due, subscriptions, inbound, damaged: Vec::new() })
+        Ok(OpenedSession { session, present, ended, will_due, subscriptions, inbound, damaged })
     }
 
     /// The session of a client.
@@ -83,6 +83,8 @@ impl State<'_> {
             queued_bytes: 0,
             waiting_items: 0,
             waiting_bytes: 0,
+            subscriptions: 0,
+            inbound_ids: 0,
         })?;
         Ok(id)
     }

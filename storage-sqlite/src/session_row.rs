@@ -8,14 +8,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use opifex_storage::{Epoch, Seq, SessionExpiry, SessionId, SessionRecord, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::Row;
 
+use crate::checksum::{Field, SESSIONS};
 use crate::fault::Result;
 use crate::state::{State, int, optional_time, time, uint};
 
 /// The columns that [`read_row`] reads.
-pub(crate) const SESSION_COLUMNS: &str = "id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, \
-                                          next_seq, queued_items, queued_bytes, waiting_items, waiting_bytes";
+macro_rules! session_columns {
+    () => {
+        "id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, next_seq, queued_items, \
+         queued_bytes, waiting_items, waiting_bytes, subscriptions, inbound_ids, checksum"
+    };
+}
+pub(crate) use session_columns;
 
 /// A row of `sessions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,8 @@ pub(crate) struct SessionRow {
     /// Of these, without a packet id.
     pub(crate) waiting_items: u64,
     pub(crate) waiting_bytes: u64,
+    pub(crate) subscriptions: u64,
+    pub(crate) inbound_ids: u64,
 }
 
 impl SessionRow {
@@ -47,6 +55,25 @@ impl SessionRow {
             queued_items: self.queued_items,
             queued_bytes: self.queued_bytes,
         }
+    }
+
+    fn fields(&self) -> [Field<'_>; 14] {
+        [
+            int(self.id.0).into(),
+            (&*self.client_id).into(),
+            int(self.epoch.0).into(),
+            secs(self.expiry).map(i64::from).into(),
+            self.offline_since.map(time).into(),
+            self.ended_at.map(time).into(),
+            self.due_at.map(time).into(),
+            int(self.next_seq.0).into(),
+            int(self.queued_items).into(),
+            int(self.queued_bytes).into(),
+            int(self.waiting_items).into(),
+            int(self.waiting_bytes).into(),
+            int(self.subscriptions).into(),
+            int(self.inbound_ids).into(),
+        ]
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -94,31 +121,17 @@ impl State<'_> {
         if rows.contains_key(&id) {
             return Ok(true);
         }
-        let sql = "SELECT id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, next_seq, \
-                   queued_items, queued_bytes, waiting_items, waiting_bytes FROM sessions WHERE id = ?1";
-        let Some(row) = self.find(sql, [int(id.0)], read_row)? else { return Ok(false) };
+        let sql = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
+        let Some(row) = self.record(sql, [int(id.0)], read_row)? else { return Ok(false) };
         rows.insert(id, (row, false));
         Ok(true)
     }
 
     /// Makes the row of a new session.
     pub(crate) fn insert_session(&self, row: SessionRow) -> Result<()> {
-        let sql = "INSERT INTO sessions \
-                   (id, client_id, epoch, expiry_secs, offline_since, ended_at, due_at, next_seq) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        self.execute(
-            sql,
-            params![
-                int(row.id.0),
-                &*row.client_id,
-                int(row.epoch.0),
-                secs(row.expiry),
-                row.offline_since.map(time),
-                row.ended_at.map(time),
-                row.due_at.map(time),
-                int(row.next_seq.0),
-            ],
-        )?;
+        let sql = "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+                   ?14, ?15)";
+        self.write(&SESSIONS, sql, &row.fields())?;
         self.sessions.0.borrow_mut().insert(row.id, (row, false));
         Ok(())
     }
@@ -141,25 +154,11 @@ impl State<'_> {
     }
 
     fn write_session(&self, row: &SessionRow) -> Result<()> {
-        let sql = "UPDATE sessions SET epoch = ?2, expiry_secs = ?3, offline_since = ?4, ended_at = ?5, \
-                   due_at = ?6, next_seq = ?7, queued_items = ?8, queued_bytes = ?9, waiting_items = ?10, \
-                   waiting_bytes = ?11 WHERE id = ?1";
-        self.execute(
-            sql,
-            params![
-                int(row.id.0),
-                int(row.epoch.0),
-                secs(row.expiry),
-                row.offline_since.map(time),
-                row.ended_at.map(time),
-                row.due_at.map(time),
-                int(row.next_seq.0),
-                int(row.queued_items),
-                int(row.queued_bytes),
-                int(row.waiting_items),
-                int(row.waiting_bytes),
-            ],
-        )?;
+        let sql = "UPDATE sessions SET client_id = ?2, epoch = ?3, expiry_secs = ?4, offline_since = ?5, \
+                   ended_at = ?6, due_at = ?7, next_seq = ?8, queued_items = ?9, queued_bytes = ?10, \
+                   waiting_items = ?11, waiting_bytes = ?12, subscriptions = ?13, inbound_ids = ?14, \
+                   checksum = ?15 WHERE id = ?1";
+        self.write(&SESSIONS, sql, &row.fields())?;
         Ok(())
     }
 }
@@ -171,20 +170,24 @@ fn secs(expiry: SessionExpiry) -> Option<u32> {
     }
 }
 
-/// The row with the columns of [`SESSION_COLUMNS`].
-pub(crate) fn read_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
-    Ok(SessionRow {
-        id: SessionId(uint(row, 0)?),
-        client_id: row.get::<_, String>(1)?.into_boxed_str(),
-        epoch: Epoch(uint(row, 2)?),
-        expiry: row.get::<_, Option<u32>>(3)?.map_or(SessionExpiry::Never, SessionExpiry::Secs),
-        offline_since: optional_time(row, 4)?,
-        ended_at: optional_time(row, 5)?,
-        due_at: optional_time(row, 6)?,
-        next_seq: Seq(uint(row, 7)?),
-        queued_items: uint(row, 8)?,
-        queued_bytes: uint(row, 9)?,
-        waiting_items: uint(row, 10)?,
-        waiting_bytes: uint(row, 11)?,
+/// The row with the columns of [`session_columns`].
+pub(crate) fn read_row(row: &Row<'_>) -> Result<SessionRow> {
+    SESSIONS.read(row, 0, || {
+        Ok(SessionRow {
+            id: SessionId(uint(row, 0)?),
+            client_id: row.get::<_, String>(1)?.into_boxed_str(),
+            epoch: Epoch(uint(row, 2)?),
+            expiry: row.get::<_, Option<u32>>(3)?.map_or(SessionExpiry::Never, SessionExpiry::Secs),
+            offline_since: optional_time(row, 4)?,
+            ended_at: optional_time(row, 5)?,
+            due_at: optional_time(row, 6)?,
+            next_seq: Seq(uint(row, 7)?),
+            queued_items: uint(row, 8)?,
+            queued_bytes: uint(row, 9)?,
+            waiting_items: uint(row, 10)?,
+            waiting_bytes: uint(row, 11)?,
+            subscriptions: uint(row, 12)?,
+            inbound_ids: uint(row, 13)?,
+        })
     })
 }

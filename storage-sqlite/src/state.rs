@@ -5,11 +5,12 @@
 
 use std::cell::Cell;
 
-use opifex_storage::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use opifex_storage::{StoreError, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
 
+use crate::checksum::{Field, Table};
 use crate::counters::Counters;
-use crate::fault::Result;
+use crate::fault::{Result, note_damage};
 use crate::session_row::SessionRows;
 
 /// The tables, as one transaction sees them.
@@ -52,6 +53,36 @@ impl<'db> State<'db> {
         Ok(self.db.prepare_cached(sql)?.execute(params)?)
     }
 
+    /// Writes a row with its checksum, which is the statement's last parameter; answers how many rows it changed.
+    pub(crate) fn write(&self, table: &Table, sql: &str, fields: &[Field<'_>]) -> Result<usize> {
+        let checksum = Field::from(table.checksum(fields.iter().copied()));
+        self.execute(sql, params_from_iter(fields.iter().chain([&checksum])))
+    }
+
+    /// The record in the row that a query finds, if there is one.
+    pub(crate) fn record<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(read).transpose()
+    }
+
+    /// Removes the row that a statement names, and answers the record that was in it. One that is damaged goes, too, and
+    /// answers with nothing in it.
+    pub(crate) fn remove<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<Option<T>>> {
+        self.note_change();
+        self.record(sql, params, |row| note_damage(read(row), &mut Vec::new()))
+    }
+
     /// The row that a query finds, if there is one.
     pub(crate) fn find<T>(
         &self,
@@ -62,15 +93,20 @@ impl<'db> State<'db> {
         Ok(self.db.prepare_cached(sql)?.query_row(params, read).optional()?)
     }
 
-    /// The row that a statement removes, if there is one.
-    pub(crate) fn remove<T>(
+    /// Looks at the row before the place where a walk begins. A damaged key misleads the search for that place only to
+    /// the place right behind itself.
+    pub(crate) fn check_before(
         &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>> {
-        self.note_change();
-        self.find(sql, params, read)
+        table: &Table,
+        place: &[Field<'_>],
+        damaged: &mut Vec<StoreError>,
+    ) -> Result<()> {
+        let mut statement = self.db.prepare_cached(&table.row_before())?;
+        let mut rows = statement.query(params_from_iter(place))?;
+        if let Some(row) = rows.next()? {
+            note_damage(table.read(row, 0, || Ok(())), damaged)?;
+        }
+        Ok(())
     }
 
     /// Whether a query finds a row.
