@@ -31,7 +31,9 @@
 //!   `tests/damage.rs`). What was there when the store was last opened is not concerned.
 //! - *A second process* is refused by a lock file, which names the first one.
 //!
-//! Space inside of the log is used again; the file itself does not become shorter.
+//! Space inside of the log is used again; the file itself does not become shorter while the store is open: 100,000
+//! messages of 256 bytes make 56 MB, which are 67 MB when they were settled and replaced twice
+//! (`examples/drain.rs`). Retained messages are not counted, and so have no limit but the room on the disk.
 
 mod directory;
 mod engine;

@@ -192,6 +192,7 @@ fn capabilities_of(declared: &KvCapabilities) -> Capabilities {
         max_batch_ops: declared.max_batch_ops,
         max_batch_bytes: declared.max_batch_bytes,
         max_message_bytes: declared.max_message_bytes,
+        // They are not counted: the limit is the room that the engine has.
         max_retained_messages: None,
         unknown_outcomes: false,
         exclusive: true,
