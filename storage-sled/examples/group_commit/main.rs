@@ -7,9 +7,11 @@
 //! The publishers are tasks on a runtime of two threads, as in a broker; each waits for its receipt before it
 //! publishes the next message of 256 bytes into one queue.
 
+mod bare_loop;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{START, connect, message, target};
@@ -19,6 +21,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 const ROUNDS: usize = 5;
+/// Time that the bare loop runs each round.
+const LOOP: Duration = Duration::from_secs(1);
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|word| word.parse().expect("a number"));
@@ -27,7 +31,10 @@ fn main() {
     let directory = tempfile::tempdir_in(".").expect("a directory can be made here");
     let store = Arc::new(SledStore::open(directory.path().join("store")).expect("it opens"));
     let session = block_on(store.open_session(connect("c"))).expect("it opens").session.id;
-    let mut bare = Bare::open(&directory.path().join("bare"));
+    let bare = |group| {
+        let place = tempfile::tempdir_in(directory.path()).expect("a directory can be made here");
+        bare_loop::messages_a_second(place.path(), group, LOOP)
+    };
     let runtime = Builder::new_multi_thread().worker_threads(2).build().expect("a runtime can be made");
 
     let mut rates = [Vec::new(), Vec::new()];
@@ -36,7 +43,7 @@ fn main() {
         let published = published(&runtime, &store, session, publishers, messages);
         let after = store.commit_counts();
         let group = (after.batches - before.batches).div_ceil(after.commits - before.commits) as usize;
-        let looped = bare.write(group, messages);
+        let looped = bare(group);
         println!("store {published:.0}/s in groups of {group}, bare loop {looped:.0}/s");
         rates[0].push(published);
         rates[1].push(looped);
@@ -44,7 +51,7 @@ fn main() {
     let medians = rates.map(median);
     println!("ratio of the medians {:.2}", medians[0] / medians[1]);
     for group in [16, 64, 256, 1024] {
-        let rate = median((0..ROUNDS).map(|_| bare.write(group, messages)).collect());
+        let rate = median((0..ROUNDS).map(|_| bare(group)).collect());
         println!("bare loop in batches of {group}: {rate:.0}/s");
     }
 }
@@ -80,38 +87,4 @@ fn published(
     }
     runtime.block_on(tasks.join_all());
     messages as f64 / start.elapsed().as_secs_f64()
-}
-
-/// sled and nothing around it.
-struct Bare {
-    db: sled::Db,
-    last: u64,
-}
-
-impl Bare {
-    fn open(directory: &std::path::Path) -> Bare {
-        let db = sled::Config::new().path(directory).flush_every_ms(None).open();
-        Bare { db: db.expect("it opens"), last: 0 }
-    }
-
-    /// Writes the rows that as many messages cost the store: an entry with its message each, session and counters a
-    /// batch. Messages a second.
-    fn write(&mut self, group: usize, messages: usize) -> f64 {
-        let start = Instant::now();
-        let mut left = messages;
-        while left > 0 {
-            let now = group.min(left);
-            left -= now;
-            let mut batch = sled::Batch::default();
-            batch.insert(&b"M"[..], &[0; 12][..]);
-            batch.insert(&b"Sxxxxxxxx"[..], &[0; 32][..]);
-            for _ in 0..now {
-                self.last += 1;
-                batch.insert([&b"Qxxxxxxxx"[..], &self.last.to_be_bytes()].concat(), &[0; 278][..]);
-            }
-            self.db.apply_batch(batch).expect("it is written");
-            self.db.flush().expect("it is flushed");
-        }
-        messages as f64 / start.elapsed().as_secs_f64()
-    }
 }
