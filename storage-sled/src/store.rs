@@ -74,14 +74,15 @@ impl SledStore {
     pub fn open_with(directory: impl AsRef<Path>, options: SledOptions) -> Result<SledStore> {
         let directory = directory.as_ref();
         directory::check(directory)?;
-        let held = DataDir::take(directory)?;
+        let held = when_unlocked(|| DataDir::take(directory))?;
         let reserve = Arc::new(Reserve::of(directory, options.reserve_bytes));
         let config = sled::Config::new()
             .path(directory)
             .cache_capacity(options.cache_bytes)
             // The writer flushes once a group; nobody else needs to.
             .flush_every_ms(None);
-        let db = open_when_unlocked(&config).map_err(|error| in_directory(directory, &error))?;
+        let db = when_unlocked(|| guarded_open(|| config.open()))
+            .map_err(|error| in_directory(directory, &error))?;
         if db.tree_names().len() > 1 {
             return Err(StoreError::not_applied(
                 ErrorKind::Unsupported,
@@ -111,16 +112,16 @@ impl SledStore {
     }
 }
 
-/// Opens the database, and tries again for a second while sled's own lock is held: its threads may hold it a moment
-/// longer than the store that was dropped.
-fn open_when_unlocked(config: &sled::Config) -> Result<sled::Db> {
+/// Tries again for a second while a lock is held: a store that was closed keeps its own until the last of who used it
+/// has let go, and sled's threads keep sled's a moment longer.
+fn when_unlocked<T>(open: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..LOCK_TRIES {
-        match guarded_open(|| config.open()) {
+        match open() {
             Err(error) if error.kind() == ErrorKind::Retry => thread::sleep(LOCK_PAUSE),
             opened => return opened,
         }
     }
-    guarded_open(|| config.open())
+    open()
 }
 
 fn in_directory(directory: &Path, error: &StoreError) -> StoreError {

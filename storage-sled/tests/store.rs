@@ -36,6 +36,20 @@ fn a_directory_is_open_once() {
 }
 
 #[test]
+fn a_store_that_is_let_go_a_moment_later_is_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let first = open(directory.path()).unwrap();
+    block_on(first.close()).unwrap();
+    let last_user = std::thread::spawn(move || {
+        // So that the other one has begun to wait.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(first);
+    });
+    open(directory.path()).unwrap();
+    last_user.join().unwrap();
+}
+
+#[test]
 fn a_directory_with_somebodys_files_is_refused_and_left_alone() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("notes.txt"), "a person's notes").unwrap();
