@@ -1,5 +1,6 @@
 //! Every failure that a store can report, at every place where the broker asks it: the client gets a reason code or
-//! loses the connection, whoever needs nothing of the store is served, and all goes on when the store does.
+//! loses the connection, whoever needs nothing of the store is served, and all goes on when the store does. One table, a
+//! test a place: it is long because the places are many, and is read one test at a time.
 
 use opifex_broker::{Broker, StartError};
 use opifex_packet::{

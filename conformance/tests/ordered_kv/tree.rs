@@ -1,7 +1,6 @@
 //! A `BTreeMap` as an ordered key-value engine.
 
-// Several test binaries share it, and none uses all of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each of the tests that share this uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
