@@ -1,8 +1,11 @@
 //! What a backend gives the kit: places to put a store in, and how one is opened.
 
 use std::future::Future;
+use std::path::Path;
 
 use opifex_storage::{Persistence, Result};
+
+use crate::Waiver;
 
 /// Makes the stores that the cases run on.
 ///
@@ -12,7 +15,8 @@ pub trait Factory: Send + Sync + 'static {
     /// The backend.
     type Store: Persistence;
 
-    /// Where one store lies: a directory, a database, a name. It is a guard: dropping it destroys what lies there.
+    /// Where one store lies: a directory ([`crate::Directory`]), a database, a name. It is a guard: dropping it destroys
+    /// what lies there.
     type Place: Send + Sync;
 
     /// Makes an empty place that no other case knows. It panics with a message that says what was tried.
@@ -24,5 +28,31 @@ pub trait Factory: Send + Sync + 'static {
     /// Waits for a case. A backend that needs a runtime around its futures brings it here.
     fn block_on<T>(&self, case: impl Future<Output = T>) -> T {
         crate::block_on(case)
+    }
+
+    /// The directory that holds all of a place's state, for an engine that has one: what the suites of crashes and power
+    /// loss look at from outside. An engine that claims more than [`opifex_storage::Durability::Memory`] without one is
+    /// reported as claimed and not verified.
+    fn directory<'a>(&self, _place: &'a Self::Place) -> Option<&'a Path> {
+        None
+    }
+
+    /// A place over a directory that exists and stays when the guard goes: one that a child process has written, a disk
+    /// that was rebuilt. Given together with [`Factory::directory`].
+    fn adopt(&self, _directory: &Path) -> Option<Self::Place> {
+        None
+    }
+
+    /// Cases that this backend is let off, each with its reason. They do not run, and the report says so.
+    fn waivers(&self) -> &'static [Waiver] {
+        &[]
+    }
+
+    /// What the report calls this factory, and its files: by default the name of the type, `Sqlite`. Factories of one
+    /// type that differ have to differ here.
+    fn name(&self) -> String {
+        let path = std::any::type_name::<Self>();
+        let plain = path.split('<').next().unwrap_or(path);
+        plain.rsplit("::").next().unwrap_or(plain).to_owned()
     }
 }

@@ -11,14 +11,25 @@
 //! Reading order: [`Factory`], [`Subject`], [`script`] (the words that cases are written in), then [`contract`].
 
 mod block_on;
+mod directory;
 mod factory;
 pub mod script;
 mod subject;
+mod tier;
+mod verdict;
 
+#[cfg(feature = "suite")]
 pub mod contract;
+#[cfg(feature = "suite")]
 mod suite;
+mod waiver;
 
 pub use block_on::block_on;
+pub use directory::Directory;
 pub use factory::Factory;
 pub use subject::Subject;
-pub use suite::{Case, cases, run};
+#[cfg(feature = "suite")]
+pub use suite::{Case, cases, judge, judge_by_id, run, run_by_id};
+pub use tier::{Tier, tier};
+pub use verdict::{Judgement, Verdict};
+pub use waiver::Waiver;

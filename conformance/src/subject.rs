@@ -9,8 +9,9 @@ use opifex_storage::{
     Timestamp,
 };
 
-use crate::Factory;
 use crate::script::{START, connect, message, target};
+use crate::verdict::Notes;
+use crate::{Factory, Verdict};
 
 mod reading;
 
@@ -20,6 +21,8 @@ mod reading;
 /// that time, since time never runs backwards.
 pub struct Subject<F: Factory> {
     factory: Arc<F>,
+    /// Shared with the other stores of the case.
+    notes: Arc<Notes>,
     clock: AtomicU64,
     // In this order: the store goes before its place.
     store: Option<F::Store>,
@@ -29,14 +32,18 @@ pub struct Subject<F: Factory> {
 impl<F: Factory> Subject<F> {
     /// Opens a store in a new place.
     pub async fn new(factory: Arc<F>) -> Self {
+        Subject::noted(factory, Arc::default()).await
+    }
+
+    pub(crate) async fn noted(factory: Arc<F>, notes: Arc<Notes>) -> Self {
         let place = factory.place();
         let store = factory.open(&place).await.expect("an empty place can be opened");
-        Subject { factory, clock: AtomicU64::new(START.0), store: Some(store), place }
+        Subject { factory, notes, clock: AtomicU64::new(START.0), store: Some(store), place }
     }
 
     /// A second store, in another place.
     pub async fn another(&self) -> Self {
-        Subject::new(Arc::clone(&self.factory)).await
+        Subject::noted(Arc::clone(&self.factory), Arc::clone(&self.notes)).await
     }
 
     /// Closes the store and opens its place again.
@@ -58,6 +65,16 @@ impl<F: Factory> Subject<F> {
         self.store.as_ref().expect("it is only taken while it is opened again")
     }
 
+    /// What makes the stores of this case.
+    pub fn factory(&self) -> &Arc<F> {
+        &self.factory
+    }
+
+    /// Where the store lies.
+    pub fn place(&self) -> &F::Place {
+        &self.place
+    }
+
     /// Waits as the factory does, for cases that have threads.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.factory.block_on(future)
@@ -76,6 +93,24 @@ impl<F: Factory> Subject<F> {
     /// The strongest level that the backend offers: what is promised of a batch is only certain when it asked for it.
     pub fn strongest(&self) -> Durability {
         self.capabilities().max_durability
+    }
+}
+
+/// What the report says of the case beside its verdict.
+impl<F: Factory> Subject<F> {
+    /// The case is about this capability, which the backend claims: `durability disk`.
+    pub fn claimed(&self, capability: &str) {
+        self.notes.add(Verdict::Passed, capability, None);
+    }
+
+    /// The backend does not claim this, and the case has seen that it refuses it.
+    pub fn not_claimed(&self, capability: &str, reason: &str) {
+        self.notes.add(Verdict::NotClaimed, capability, Some(reason));
+    }
+
+    /// The backend claims this, and it could not be checked on this machine.
+    pub fn not_verified(&self, capability: &str, reason: &str) {
+        self.notes.add(Verdict::NotVerified, capability, Some(reason));
     }
 }
 

@@ -1,9 +1,13 @@
 //! The list of all cases with their ids, and the macro that makes tests of them.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::{Factory, Subject};
+use crate::verdict::Notes;
+use crate::{Factory, Judgement, Subject, Verdict, Waiver};
 
 /// One case of the contract.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,16 +20,89 @@ pub struct Case {
     pub name: &'static str,
 }
 
-/// Runs one case on a store of its own.
+/// Runs one case on a store of its own. What it panics with is panicked with again, when it is in the report.
+///
+/// A child process that a case starts out of its own test must not have `OPIFEX_CONFORMANCE_REPORT`, or it reports too.
 pub fn run<F, C>(factory: F, case: Case, body: impl FnOnce(Subject<F>) -> C)
 where
     F: Factory,
     C: Future<Output = ()>,
 {
     println!("{} {}::{}", case.id, case.group, case.name);
-    let factory = Arc::new(factory);
-    let subject = Subject::new(Arc::clone(&factory));
-    factory.block_on(async { body(subject.await).await });
+    let (judgement, panic) = perform(factory, case, body);
+    if let Some(panic) = panic {
+        panic::resume_unwind(panic);
+    }
+    if judgement.verdict != Verdict::Passed {
+        println!("{}: {}", judgement.verdict, judgement.reason.unwrap_or_default());
+    }
+}
+
+/// Runs one case without a report, and answers what came of it.
+pub fn judge<F, C>(factory: F, case: Case, body: impl FnOnce(Subject<F>) -> C) -> Judgement
+where
+    F: Factory,
+    C: Future<Output = ()>,
+{
+    perform(factory, case, body).0
+}
+
+fn perform<F, C>(
+    factory: F,
+    case: Case,
+    body: impl FnOnce(Subject<F>) -> C,
+) -> (Judgement, Option<Box<dyn Any + Send>>)
+where
+    F: Factory,
+    C: Future<Output = ()>,
+{
+    let begun = Instant::now();
+    let notes = Arc::<Notes>::default();
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
+        let waiver = Waiver::find(factory.waivers(), case.id).unwrap_or_else(|wrong| panic!("{wrong}"));
+        if waiver.is_none() {
+            let factory = Arc::new(factory);
+            let subject = Subject::noted(Arc::clone(&factory), Arc::clone(&notes));
+            factory.block_on(async { body(subject.await).await });
+        }
+        waiver
+    }));
+    let of_notes = notes.judgement(begun.elapsed());
+    match result {
+        Ok(None) => (of_notes, None),
+        Ok(Some(waiver)) => {
+            let reason = Some(waiver.reason.to_owned());
+            (Judgement { verdict: Verdict::Waived, reason, ..of_notes }, None)
+        }
+        Err(panic) => {
+            let reason = Some(message_of(&*panic));
+            (Judgement { verdict: Verdict::Failed, reason, ..of_notes }, Some(panic))
+        }
+    }
+}
+
+/// What a panic says, where it says something.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// [`run`], for the case of this id.
+///
+/// # Panics
+///
+/// As the case does, and when there is no such case.
+pub fn run_by_id<F: Factory>(factory: F, id: &str) {
+    crate::__contract! { [crate::__by_id] run, factory, id }
+}
+
+/// [`judge`], for the case of this id.
+///
+/// # Panics
+///
+/// When there is no such case.
+pub fn judge_by_id<F: Factory>(factory: F, id: &str) -> Judgement {
+    crate::__contract! { [crate::__by_id] judge, factory, id }
 }
 
 /// Makes one `#[test]` of each case of the contract, in a module for each group:
@@ -59,6 +136,22 @@ macro_rules! __tests {
                 )*
             }
         )*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __by_id {
+    ($run:ident, $factory:ident, $wanted:ident; $($group:ident { $($id:literal $case:ident)* })*) => {
+        match $wanted {
+            $($(
+                $id => {
+                    let case = Case { id: $id, group: stringify!($group), name: stringify!($case) };
+                    $run($factory, case, $crate::contract::$group::$case)
+                }
+            )*)*
+            unknown => panic!("there is no case {unknown:?}"),
+        }
     };
 }
 

@@ -136,6 +136,7 @@ pub async fn every_declared_level_of_durability_is_reached<F: Factory>(s: Subjec
         s.submit(Batch { durability, ..s.by_broker() }.with(nothing())).await;
         let opened = s.store().open_session(OpenSession { durability, ..connect("c") }).await;
         opened.unwrap_or_else(|error| panic!("an open at {durability}: {error}"));
+        s.claimed(&format!("durability {durability}"));
     }
 }
 
@@ -149,6 +150,7 @@ pub async fn a_level_that_is_not_declared_is_refused<F: Factory>(s: Subject<F>) 
         s.refuse(Batch { durability, ..s.by_broker() }.with(nothing()), ErrorKind::Unsupported).await;
         let opened = s.store().open_session(OpenSession { durability, ..connect("c") }).await;
         assert_eq!(opened.as_ref().map_err(StoreError::kind), Err(ErrorKind::Unsupported), "{opened:?}");
+        s.not_claimed(&format!("durability {durability}"), &format!("{durability} is refused"));
     }
     assert_eq!(s.one(s.by(&c), Op::GoOffline).await, Outcome::Done);
 }
