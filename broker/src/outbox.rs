@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use opifex_connection::Flush;
+use opifex_packet::QoS;
 use opifex_storage::{FullPolicy, Timestamp};
 
 use crate::access::Identity;
@@ -168,7 +169,7 @@ impl Outbox {
         let sent =
             inflight.iter().filter_map(|(_, entry)| entry.shared.as_deref().cloned()).filter(|pending| {
                 // A QoS 2 message that had a packet id may have arrived.
-                pending.qos == opifex_packet::QoS::AtLeastOnce
+                pending.qos == QoS::AtLeastOnce
             });
         let orphans = sent.chain(queue.into_iter().filter(|pending| pending.share.is_some())).collect();
         (link, orphans)
@@ -226,15 +227,17 @@ impl Outbox {
         }
     }
 
-    /// Whether a message of this size, sent apart from all others, would go out, or into the queue, within the limits.
-    /// One that is larger than them waits for nothing.
-    pub(crate) fn takes(&self, size_bytes: usize, limits: &Limits) -> bool {
+    /// Whether a message of this size, sent apart from all others, would go out, or (at QoS 1 and 2) into the queue,
+    /// within the limits. One that is larger than them waits for nothing.
+    pub(crate) fn takes(&self, qos: QoS, size_bytes: usize, limits: &Limits) -> bool {
+        if !self.is_connected() {
+            return true;
+        }
         let outlet = self.outlet_bytes();
         let queued = self.queue.len() as u64;
-        !self.is_connected()
-            || (outlet == 0 || outlet + size_bytes <= limits.max_outbox_bytes)
-                && (queued == 0
-                    || queued < limits.max_queued_messages
-                        && (self.queue_bytes + size_bytes) as u64 <= limits.max_queued_bytes)
+        let queue_takes = queued < limits.max_queued_messages
+            && (self.queue_bytes + size_bytes) as u64 <= limits.max_queued_bytes;
+        (outlet == 0 || outlet + size_bytes <= limits.max_outbox_bytes)
+            && (qos == QoS::AtMostOnce || queued == 0 || queue_takes)
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct PendingAck {
     /// Counts up: a refusal of the store names it.
     pub(super) number: u64,
     pub(super) ack: Ack,
-    /// The job (replay of retained messages, authentication) that must have ended first.
+    /// The replay of retained messages that must have ended first, or have come to where it waits for the client.
     pub(super) job: Option<u64>,
 }
 
@@ -97,7 +97,7 @@ impl<P: Persistence> State<P> {
     pub(super) fn ready_acks(&mut self, out: &mut Vec<u8>) {
         while let Some(held) = self.acks.front() {
             let durable = held.ack.ticket.is_none_or(|ticket| ticket <= self.work.durable);
-            let job_done = held.job.is_none_or(|job| job <= self.work.jobs_done);
+            let job_done = held.job.is_none_or(|job| job <= self.work.jobs_done || self.work.replay_waits());
             if !(durable && job_done) {
                 return;
             }

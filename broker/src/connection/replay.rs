@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ pub(super) struct Replay {
     filters: BTreeMap<TopicFilter<'static>, Grant>,
 }
 
+/// Whether a replay waits for room in the stored queue, everything that had room being durable. That may take as long
+/// as the client likes, and it may not acknowledge anything before it has its SUBACK.
+pub(super) type Waits = Arc<AtomicBool>;
+
 /// One retained message for this session.
 struct Item {
     retained: Retained,
@@ -63,6 +68,11 @@ impl Replay {
         self.filters.append(&mut later.filters);
     }
 
+    /// The client has given this filter up.
+    pub(super) fn remove(&mut self, filter: &TopicFilter<'static>) {
+        self.filters.remove(filter);
+    }
+
     /// Filters.
     pub(super) fn len(&self) -> usize {
         self.filters.len()
@@ -74,28 +84,44 @@ impl Replay {
         shared: Arc<Shared<P>>,
         session: Arc<Session>,
         author: Author,
+        waits: Waits,
     ) -> Result<()> {
         let filters: Vec<(TopicFilter<'static>, Grant)> = self.filters.into_iter().collect();
-        let mut under_way = UnderWay::default();
+        let mut under_way = UnderWay { batches: VecDeque::new(), waits };
         for filters in filters.chunks(FILTERS_AT_ONCE) {
             Together { filters }.run(&shared, &session, &author, &mut under_way).await?;
         }
         session.outbox.lock().end_replay();
-        all_durable(under_way.0).await
+        all_durable(under_way.batches).await
     }
 }
 
 /// Batches of a replay that are ordered and not durable yet.
-#[derive(Default)]
-struct UnderWay(VecDeque<Ordered>);
+struct UnderWay {
+    batches: VecDeque<Ordered>,
+    waits: Waits,
+}
 
 impl UnderWay {
     async fn add(&mut self, batch: Ordered) -> Result<()> {
-        self.0.push_back(batch);
-        match self.0.len() > WAITING_BATCHES {
-            true => self.0.pop_front().expect("one was just added").durable().await,
+        self.batches.push_back(batch);
+        match self.batches.len() > WAITING_BATCHES {
+            true => self.batches.pop_front().expect("one was just added").durable().await,
             false => Ok(()),
         }
+    }
+
+    /// Waits until the client has had something settled since, or for a while.
+    async fn room_in_store(&mut self, session: &Session, written: u64) -> Result<()> {
+        all_durable(self.batches.drain(..)).await?;
+        let settled = poll_fn(|_| match session.outbox.lock().written() != written {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        self.waits.store(true, Relaxed);
+        let _ = timeout(LOOK_AGAIN, settled).await;
+        self.waits.store(false, Relaxed);
+        Ok(())
     }
 }
 
@@ -157,9 +183,14 @@ impl Together<'_> {
         if !session.outbox.lock().send_replay_page(topics) && !live.is_empty() {
             return Ok(false);
         }
-        store_items(stored, shared, session, author, under_way, &mut tally).await?;
-        for Item { retained, found } in live {
-            room(shared, session, retained.message.size_bytes() + OVERHEAD_BYTES).await;
+        self.store_items(stored, shared, session, author, under_way, &mut tally).await?;
+        for item in live {
+            let qos = item.found.effective_qos(item.retained.message.qos);
+            room(shared, session, qos, item.retained.message.size_bytes() + OVERHEAD_BYTES).await;
+            if !self.wants(&item, session) {
+                continue;
+            }
+            let Item { retained, found } = item;
             let mut outbox = session.outbox.lock();
             if !outbox.is_replay_current(retained.message.topic.as_str()) {
                 continue;
@@ -167,7 +198,7 @@ impl Together<'_> {
             let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
             let pending = Pending {
                 message: Some(retained.message.clone()),
-                qos: found.effective_qos(retained.message.qos),
+                qos,
                 retain: true,
                 ids: found.ids,
                 share: None,
@@ -175,7 +206,7 @@ impl Together<'_> {
                 packet_id: None,
                 dup: false,
             };
-            if pending.qos == QoS::AtMostOnce {
+            if qos == QoS::AtMostOnce {
                 outbox.send_at_most_once(&retained.message, &pending, &mut step);
             } else {
                 outbox.enqueue(pending, &mut step);
@@ -202,7 +233,10 @@ impl Together<'_> {
             tally.drop(DropCause::NotAuthorized);
             return None;
         }
-        let mut matching = self.filters.iter().filter(|(filter, _)| filter_matches(filter.as_str(), topic));
+        let subscribed = session.subscriptions.lock();
+        let mut matching = self.filters.iter().filter(|(filter, _)| {
+            filter_matches(filter.as_str(), topic) && subscribed.contains(filter.as_str())
+        });
         let (_, first) = matching.next()?;
         let mut found = Match::new(session, first, None);
         let others: Vec<Match> = matching.map(|(_, grant)| Match::new(session, grant, None)).collect();
@@ -211,53 +245,68 @@ impl Together<'_> {
         found.retain_as_published = true;
         Some(Item { retained: retained.clone(), found })
     }
-}
 
-/// Queues what is stored, guarded by the versions that were read, and waits for room in the queue as often as it takes.
-async fn store_items<P: Persistence>(
-    items: Vec<Item>,
-    shared: &Arc<Shared<P>>,
-    session: &Arc<Session>,
-    author: &Author,
-    under_way: &mut UnderWay,
-    tally: &mut Tally,
-) -> Result<()> {
-    let max_ops = (shared.store.capabilities().max_batch_ops / 2).max(1);
-    let limits = &shared.limits;
-    let mut items: VecDeque<Item> = items.into();
-    // What fits no queue waits for nothing.
-    let before = items.len();
-    items.retain(|item| {
-        limits.max_queued_messages > 0 && item.retained.message.size_bytes() as u64 <= limits.max_queued_bytes
-    });
-    tally.drop_many(DropCause::QueueFull, (before - items.len()) as u64);
-    let mut at_once = max_ops;
-    while !items.is_empty() {
-        let written = session.outbox.lock().written();
-        let now: Vec<Item> = items.drain(..items.len().min(at_once)).collect();
-        let full = match store_together(&now, shared, session, author, under_way, tally).await {
-            Ok(full) => full,
-            // One of them has changed since it was read: the newer one came, or comes, by itself. The others go alone.
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                match now.len() {
-                    1 => at_once = max_ops,
-                    _ => {
-                        at_once = 1;
-                        now.into_iter().rev().for_each(|item| items.push_front(item));
-                    }
-                }
+    /// Whether the client still has a subscription that brings this: after UNSUBACK nothing is added ([MQTT-3.10.4-2]).
+    fn wants(&self, item: &Item, session: &Session) -> bool {
+        let topic = item.retained.message.topic.as_str();
+        let subscribed = session.subscriptions.lock();
+        self.filters
+            .iter()
+            .any(|(filter, _)| filter_matches(filter.as_str(), topic) && subscribed.contains(filter.as_str()))
+    }
+
+    /// Queues what is stored, guarded by the versions that were read, and waits for room in the queue as often as it takes.
+    async fn store_items<P: Persistence>(
+        &self,
+        items: Vec<Item>,
+        shared: &Arc<Shared<P>>,
+        session: &Arc<Session>,
+        author: &Author,
+        under_way: &mut UnderWay,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let max_ops = (shared.store.capabilities().max_batch_ops / 2).max(1);
+        let limits = &shared.limits;
+        let mut items: VecDeque<Item> = items.into();
+        // What fits no queue waits for nothing.
+        let before = items.len();
+        items.retain(|item| {
+            limits.max_queued_messages > 0
+                && item.retained.message.size_bytes() as u64 <= limits.max_queued_bytes
+        });
+        tally.drop_many(DropCause::QueueFull, (before - items.len()) as u64);
+        let mut at_once = max_ops;
+        while !items.is_empty() {
+            let written = session.outbox.lock().written();
+            let mut now: Vec<Item> = items.drain(..items.len().min(at_once)).collect();
+            now.retain(|item| self.wants(item, session));
+            if now.is_empty() {
                 continue;
             }
-            Err(error) => return Err(error),
-        };
-        if full.is_empty() {
-            continue;
+            let full = match store_together(&now, shared, session, author, under_way, tally).await {
+                Ok(full) => full,
+                // One of them has changed since it was read: the newer one came, or comes, by itself. The others go alone.
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    match now.len() {
+                        1 => at_once = max_ops,
+                        _ => {
+                            at_once = 1;
+                            now.into_iter().rev().for_each(|item| items.push_front(item));
+                        }
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if full.is_empty() {
+                continue;
+            }
+            let mut now: Vec<Option<Item>> = now.into_iter().map(Some).collect();
+            full.iter().rev().filter_map(|index| now[*index].take()).for_each(|item| items.push_front(item));
+            under_way.room_in_store(session, written).await?;
         }
-        let mut now: Vec<Option<Item>> = now.into_iter().map(Some).collect();
-        full.iter().rev().filter_map(|index| now[*index].take()).for_each(|item| items.push_front(item));
-        room_in_store(session, written).await;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Queues these in one batch; answers which of them the queue had no room for.
@@ -309,15 +358,6 @@ async fn store_together<P: Persistence>(
     Ok(full)
 }
 
-/// Waits until the client has had something settled since, or for a while.
-async fn room_in_store(session: &Session, written: u64) {
-    let settled = poll_fn(|_| match session.outbox.lock().written() != written {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    });
-    let _ = timeout(LOOK_AGAIN, settled).await;
-}
-
 /// Entries of a replay carry RETAIN, without being a new retained message.
 fn mark_retained(group: &mut Group) {
     for op in &mut group.ops {
@@ -336,8 +376,8 @@ fn mark_retained(group: &mut Group) {
 
 /// Waits until the client has taken enough of what was sent for a message of this size to be sent, and not dropped. The
 /// connection's own poll runs this again whenever its transport or its acknowledgements move.
-async fn room<P: Persistence>(shared: &Shared<P>, session: &Session, size_bytes: usize) {
-    poll_fn(|_| match session.outbox.lock().takes(size_bytes, &shared.limits) {
+async fn room<P: Persistence>(shared: &Shared<P>, session: &Session, qos: QoS, size_bytes: usize) {
+    poll_fn(|_| match session.outbox.lock().takes(qos, size_bytes, &shared.limits) {
         true => Poll::Ready(()),
         false => Poll::Pending,
     })

@@ -10,7 +10,7 @@ use opifex_storage::{
     Author, ErrorKind, Op, PageLimit, Persistence, QueuePage, QueuedState, Result, Seq, StoreError,
 };
 
-use super::replay::Replay;
+use super::replay::{Replay, Waits};
 use super::{BoxFuture, End, State};
 use crate::access::{Action, Verdict};
 use crate::ordered::Ordered;
@@ -48,8 +48,8 @@ pub(super) struct StoreWork {
     page: Option<BoxFuture<Result<QueuePage>>>,
     jobs: VecDeque<Job>,
     job: Option<BoxFuture<JobDone>>,
-    /// The replays that wait have more filters than the session may have.
-    replays_full: bool,
+    /// Of the replay that runs.
+    replay_waits: Option<Waits>,
     jobs_made: u64,
     pub(super) jobs_done: u64,
     /// The client does not take our answers.
@@ -110,16 +110,30 @@ impl StoreWork {
     }
 
     /// Adds a replay; answers the number of the job that it is part of.
-    pub(super) fn push_replay(&mut self, replay: Replay, max_subscriptions: usize) -> u64 {
+    pub(super) fn push_replay(&mut self, replay: Replay) -> u64 {
         if self.jobs.len() >= WAITING_JOBS
             && let Some(Job::Replay(waiting)) = self.jobs.back_mut()
         {
             waiting.append(replay);
-            // More than it has subscriptions: it subscribes and unsubscribes in a circle.
-            self.replays_full = waiting.len() > max_subscriptions;
             return self.jobs_made;
         }
         self.push_job(Job::Replay(replay))
+    }
+
+    /// The client has given this filter up: replays that have not begun leave it out. So they never have more filters
+    /// than the session has subscriptions.
+    pub(super) fn forget_replay(&mut self, filter: &TopicFilter<'static>) {
+        for job in &mut self.jobs {
+            if let Job::Replay(replay) = job {
+                replay.remove(filter);
+            }
+        }
+    }
+
+    /// Whether SUBACKs of replays need not wait for them: the one that runs waits for room in the session's queue, and
+    /// those behind it would. What they still bring comes when there is room, as long as the connection lasts.
+    pub(super) fn replay_waits(&self) -> bool {
+        self.replay_waits.as_ref().is_some_and(|waits| waits.load(Relaxed))
     }
 
     /// Whether nothing is collected or being submitted.
@@ -129,12 +143,12 @@ impl StoreWork {
 
     /// Whether reading has to wait for the store.
     pub(super) fn is_full(&self) -> bool {
-        !self.is_empty() || self.waiting.len() >= WAITING_SUBMISSIONS || self.replays_full
+        !self.is_empty() || self.waiting.len() >= WAITING_SUBMISSIONS
     }
 
     /// Whether a read that is being taken apart has to stop here.
     pub(super) fn must_stop_reading(&mut self) -> bool {
-        let stop = self.groups.len() >= GROUPS_PER_READ || self.replays_full;
+        let stop = self.groups.len() >= GROUPS_PER_READ;
         self.resumed |= stop;
         stop
     }
@@ -328,11 +342,11 @@ impl<P: Persistence> State<P> {
                 return Ok(false);
             }
             let next = self.work.jobs.pop_front();
-            self.work.replays_full &= !self.work.jobs.is_empty();
             let job: BoxFuture<JobDone> = match next {
                 None => return Ok(false),
                 Some(Job::Replay(replay)) => {
-                    let run = replay.run(self.shared.clone(), self.session.clone(), self.author());
+                    let waits = self.work.replay_waits.insert(Waits::default()).clone();
+                    let run = replay.run(self.shared.clone(), self.session.clone(), self.author(), waits);
                     Box::pin(async move { JobDone::Replayed(run.await) })
                 }
                 Some(Job::Authenticate(verdict)) => {
@@ -343,12 +357,16 @@ impl<P: Persistence> State<P> {
         }
         let Some(job) = &mut self.work.job else { return Ok(false) };
         let Poll::Ready(done) = job.as_mut().poll(cx) else {
+            if self.work.replay_waits() {
+                self.durable(None);
+            }
             if self.flush_own() {
                 cx.waker().wake_by_ref();
             }
             return Ok(false);
         };
         self.work.job = None;
+        self.work.replay_waits = None;
         self.work.jobs_done += 1;
         match done {
             JobDone::Replayed(result) => result.map_err(|error| self.store_failed(&error))?,

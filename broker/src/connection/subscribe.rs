@@ -61,10 +61,9 @@ impl<P: Persistence> State<P> {
         let suback = AckPacket::Other(Box::new(Packet::from(suback)));
         let ticket = (!ops.is_empty()).then(|| self.work.push(Group::of_ops(ops)));
         let durable = self.author.is_some();
-        let job = (replay.len() > 0)
-            .then(|| self.work.push_replay(replay, self.shared.limits.max_subscriptions_per_session));
+        let job = (replay.len() > 0).then(|| self.work.push_replay(replay));
         match job.filter(|_| durable) {
-            // The messages that it brings at QoS > 0 are on record before SUBACK.
+            // The messages that it brings at QoS > 0 are on record before SUBACK, as far as the queue has room.
             Some(job) => self.hold_ack_for_job(Ack { packet: suback, ticket }, Some(job)),
             None => self.acknowledge(suback, ticket, batch),
         }
@@ -115,8 +114,9 @@ impl<P: Persistence> State<P> {
                 continue;
             };
             reasons.push(ReasonCode::Success);
+            let filter = filter.into_owned();
+            self.work.forget_replay(&filter);
             if self.author.is_some() {
-                let filter = filter.into_owned();
                 ops.push(Op::Unsubscribe(filter.clone()));
                 self.work.unsubscribed(filter, granted);
             }

@@ -24,6 +24,7 @@ mod local;
 mod properties;
 mod qos;
 mod recovery;
+mod replay;
 mod retained;
 mod session;
 mod shared;

@@ -268,12 +268,7 @@ impl Peer {
     }
 
     pub(crate) async fn unsubscribe(&mut self, filter: &str) {
-        self.send(Unsubscribe {
-            packet_id: id(900),
-            properties: Properties::new(),
-            filters: vec![TopicFilter::new(filter).unwrap()],
-        })
-        .await;
+        self.send(unsubscribe(filter)).await;
         assert!(matches!(self.receive().await, Packet::Unsuback(_)));
     }
 
@@ -452,4 +447,12 @@ pub(crate) fn subscribe(
     }
     let filter = TopicFilter::new(filter.to_owned()).unwrap();
     Subscribe { packet_id: id(500), properties, subscriptions: vec![Subscription { filter, options }] }
+}
+
+pub(crate) fn unsubscribe(filter: &str) -> Unsubscribe<'static> {
+    Unsubscribe {
+        packet_id: id(900),
+        properties: Properties::new(),
+        filters: vec![TopicFilter::new(filter.to_owned()).unwrap()],
+    }
 }

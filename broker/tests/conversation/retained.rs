@@ -1,9 +1,6 @@
 //! Retained messages: set, replaced, cleared, sent to new subscriptions.
 
-use opifex_broker::{DropCause, Limits};
 use opifex_packet::{Packet, Property, QoS, RetainHandling, Version};
-
-use opifex_storage::FullPolicy;
 
 use crate::backend::conversations;
 use crate::peer::*;
@@ -17,10 +14,6 @@ conversations!(
     several_filters_in_one_subscribe_bring_a_message_once_with_their_highest_qos,
     a_shared_subscription_brings_no_retained_messages,
     a_retained_message_expires_and_says_how_long_it_lives,
-    a_new_subscriber_gets_thousands_of_retained_messages_and_loses_none,
-    a_new_subscriber_loses_no_large_retained_messages_however_slowly_it_reads,
-    a_new_subscriber_loses_none_beyond_its_queue_limit,
-    a_message_that_changes_while_it_is_replayed_never_ends_with_the_older_value,
 );
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
@@ -194,132 +187,4 @@ async fn a_retained_message_expires_and_says_how_long_it_lives() {
     pass_secs(61).await;
     late.subscribe("a", QoS::AtLeastOnce).await;
     late.expect_silence().await;
-}
-
-/// Publishes many retained messages, subscribes, and checks that all of them come, once each.
-async fn all_arrive(
-    broker: &opifex_broker::Broker<impl opifex_storage::Persistence>,
-    count: usize,
-    size: usize,
-) {
-    let mut sender = Peer::v5(broker, "s").await;
-    for n in 0..count {
-        let payload = format!("{n:0size$}");
-        sender.publish_retained(&format!("many/{n}"), &payload, QoS::ExactlyOnce).await;
-    }
-    sender.settle().await;
-    for version in [Version::V3_1_1, Version::V5_0] {
-        for durable in [false, true] {
-            for qos in QOS {
-                let hello = if durable { connect_durable(version, "late") } else { connect(version, "late") };
-                let mut late = Peer::open_narrow(broker, version, 4096);
-                late.introduce(hello).await;
-                late.send(subscribe("many/#", options(qos), None)).await;
-                let mut seen = vec![false; count];
-                let mut subacks = 0;
-                while subacks == 0 || seen.contains(&false) {
-                    match late.receive().await {
-                        Packet::Suback(_) => subacks += 1,
-                        Packet::Publish(publish) => {
-                            let n: usize = text(&publish).parse().unwrap();
-                            assert!(!std::mem::replace(&mut seen[n], true), "{n} came twice");
-                            late.acknowledge(&publish).await;
-                        }
-                        Packet::Pubrel(pubrel) => {
-                            late.send(opifex_packet::Pubcomp::new(pubrel.packet_id)).await;
-                        }
-                        other => panic!("unexpected {other:?}"),
-                    }
-                }
-                late.vanish(broker).await;
-                let (clean, _) = Peer::connect(broker, connect(version, "late")).await;
-                clean.disconnect(broker).await;
-            }
-        }
-    }
-    for cause in DropCause::ALL {
-        assert_eq!(broker.stats().dropped(cause), 0, "{}", cause.name());
-    }
-    sender.disconnect(broker).await;
-}
-
-async fn a_new_subscriber_gets_thousands_of_retained_messages_and_loses_none() {
-    all_arrive(&broker().await, 3_000, 20).await;
-}
-
-async fn a_new_subscriber_loses_no_large_retained_messages_however_slowly_it_reads() {
-    let limits = Limits { max_outbox_bytes: 100_000, ..Limits::default() };
-    all_arrive(&broker_with_limits(limits).await, 100, 30_000).await;
-}
-
-async fn a_new_subscriber_loses_none_beyond_its_queue_limit() {
-    for policy in [FullPolicy::DropNewest, FullPolicy::DropOldest] {
-        let limits = Limits { max_queued_messages: 20, queue_full: policy, ..Limits::default() };
-        let broker = broker_with_limits(limits).await;
-        let mut sender = Peer::v5(&broker, "s").await;
-        for n in 0..300 {
-            sender.publish_retained(&format!("many/{n}"), &n.to_string(), QoS::AtLeastOnce).await;
-        }
-        for durable in [false, true] {
-            let version = Version::V5_0;
-            let mut hello = if durable { connect_durable(version, "late") } else { connect(version, "late") };
-            hello.properties.push(Property::ReceiveMaximum(5));
-            let (mut late, _) = Peer::connect(&broker, hello).await;
-            late.send(subscribe("many/#", options(QoS::AtLeastOnce), None)).await;
-            let mut seen = vec![false; 300];
-            let mut subacks = 0;
-            while subacks == 0 || seen.contains(&false) {
-                match late.receive().await {
-                    Packet::Suback(_) => subacks += 1,
-                    Packet::Publish(publish) => {
-                        let n: usize = text(&publish).parse().unwrap();
-                        assert!(!std::mem::replace(&mut seen[n], true), "{n} came twice");
-                        late.acknowledge(&publish).await;
-                    }
-                    other => panic!("unexpected {other:?}"),
-                }
-            }
-            late.disconnect(&broker).await;
-        }
-        assert_eq!(broker.stats().dropped_total(), 0);
-    }
-}
-
-async fn a_message_that_changes_while_it_is_replayed_never_ends_with_the_older_value() {
-    let broker = broker().await;
-    let mut sender = Peer::v5(&broker, "s").await;
-    for (durable, qos) in [(false, QoS::AtMostOnce), (false, QoS::AtLeastOnce), (true, QoS::AtLeastOnce)] {
-        for n in 0..1_000 {
-            sender.publish_retained(&format!("many/{n}"), "old", QoS::AtLeastOnce).await;
-        }
-        sender.settle().await;
-        let version = Version::V5_0;
-        let hello = if durable { connect_durable(version, "late") } else { connect(version, "late") };
-        let mut late = Peer::open_narrow(&broker, version, 512);
-        late.introduce(hello).await;
-        late.send(subscribe("many/#", options(qos), None)).await;
-        let mut last = vec![String::new(); 1_000];
-        let mut overtaking = 0;
-        while last.iter().any(|value| value != "new") {
-            match late.receive().await {
-                Packet::Publish(publish) => {
-                    let n: usize = publish.topic.as_ref().unwrap().as_str()[5..].parse().unwrap();
-                    last[n] = text(&publish);
-                    late.acknowledge(&publish).await;
-                    if overtaking < 1_000 {
-                        // From the far end, so that the replay meets the changes.
-                        let n = 999 - overtaking;
-                        overtaking += 1;
-                        sender.publish_retained(&format!("many/{n}"), "new", QoS::AtLeastOnce).await;
-                    }
-                }
-                Packet::Suback(_) => {}
-                other => panic!("unexpected {other:?}"),
-            }
-        }
-        late.expect_silence().await;
-        late.disconnect(&broker).await;
-        let (clean, _) = Peer::connect(&broker, connect(version, "late")).await;
-        clean.disconnect(&broker).await;
-    }
 }
