@@ -21,6 +21,8 @@ mod verdict;
 #[cfg(feature = "suite")]
 pub mod contract;
 #[cfg(feature = "suite")]
+mod report;
+#[cfg(feature = "suite")]
 mod suite;
 mod waiver;
 

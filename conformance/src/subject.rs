@@ -13,6 +13,7 @@ use crate::script::{START, connect, message, target};
 use crate::verdict::Notes;
 use crate::{Factory, Verdict};
 
+mod birth;
 mod reading;
 
 /// A store in a place of its own. The place is destroyed with it.
@@ -36,8 +37,9 @@ impl<F: Factory> Subject<F> {
     }
 
     pub(crate) async fn noted(factory: Arc<F>, notes: Arc<Notes>) -> Self {
-        let place = factory.place();
-        let store = factory.open(&place).await.expect("an empty place can be opened");
+        let place = birth::place(&*factory);
+        let store = birth::open(&*factory, &place).await;
+        notes.opened(store.capabilities());
         Subject { factory, notes, clock: AtomicU64::new(START.0), store: Some(store), place }
     }
 
@@ -57,7 +59,7 @@ impl<F: Factory> Subject<F> {
     /// Opens the place of a store that the case has closed.
     pub async fn open_again(&mut self) {
         drop(self.store.take());
-        self.store = Some(self.factory.open(&self.place).await.expect("a closed place can be opened again"));
+        self.store = Some(birth::open_again(&*self.factory, &self.place).await);
     }
 
     /// The store itself.

@@ -6,7 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::verdict::Notes;
+use crate::report::{Head, Report};
+use crate::verdict::{Notes, message_of};
 use crate::{Factory, Judgement, Subject, Verdict, Waiver};
 
 /// One case of the contract.
@@ -29,13 +30,19 @@ where
     C: Future<Output = ()>,
 {
     println!("{} {}::{}", case.id, case.group, case.name);
-    let (judgement, panic) = perform(factory, case, body);
-    if let Some(panic) = panic {
-        panic::resume_unwind(panic);
-    }
+    let name = factory.name();
+    let notes = Arc::<Notes>::default();
+    let (judgement, panic) = perform(factory, case, body, &notes);
+    let reported = Report::asked_for(&name)
+        .map_or(Ok(()), |report| report.add(&Head::new(name, notes.capabilities()), case, &judgement));
     if judgement.verdict != Verdict::Passed {
         println!("{}: {}", judgement.verdict, judgement.reason.unwrap_or_default());
     }
+    if let Some(panic) = panic {
+        panic::resume_unwind(panic);
+    }
+    // A report that was asked for and is not there must not look like one without this case.
+    reported.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// Runs one case without a report, and answers what came of it.
@@ -44,25 +51,25 @@ where
     F: Factory,
     C: Future<Output = ()>,
 {
-    perform(factory, case, body).0
+    perform(factory, case, body, &Arc::default()).0
 }
 
 fn perform<F, C>(
     factory: F,
     case: Case,
     body: impl FnOnce(Subject<F>) -> C,
+    notes: &Arc<Notes>,
 ) -> (Judgement, Option<Box<dyn Any + Send>>)
 where
     F: Factory,
     C: Future<Output = ()>,
 {
     let begun = Instant::now();
-    let notes = Arc::<Notes>::default();
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
         let waiver = Waiver::find(factory.waivers(), case.id).unwrap_or_else(|wrong| panic!("{wrong}"));
         if waiver.is_none() {
             let factory = Arc::new(factory);
-            let subject = Subject::noted(Arc::clone(&factory), Arc::clone(&notes));
+            let subject = Subject::noted(Arc::clone(&factory), Arc::clone(notes));
             factory.block_on(async { body(subject.await).await });
         }
         waiver
@@ -79,12 +86,6 @@ where
             (Judgement { verdict: Verdict::Failed, reason, ..of_notes }, Some(panic))
         }
     }
-}
-
-/// What a panic says, where it says something.
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").to_owned()
 }
 
 /// [`run`], for the case of this id.

@@ -1,8 +1,11 @@
 //! What came of a case, and how a case says more than that it passed.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+
+use opifex_storage::Capabilities;
 
 /// What came of a case.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +55,11 @@ pub struct Judgement {
 
 /// What a case notes about itself while it runs.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Mutex<Vec<Note>>);
+pub(crate) struct Notes {
+    said: Mutex<Vec<Note>>,
+    /// What the first store declared that could be opened.
+    declared: OnceLock<Capabilities>,
+}
 
 #[derive(Debug)]
 #[cfg_attr(not(feature = "suite"), expect(dead_code, reason = "the suite alone reads them"))]
@@ -66,13 +73,22 @@ impl Notes {
     pub(crate) fn add(&self, verdict: Verdict, capability: &str, reason: Option<&str>) {
         let reason = reason.map(str::to_owned);
         let note = Note { verdict, capability: capability.to_owned(), reason };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+
+    pub(crate) fn opened(&self, capabilities: &Capabilities) {
+        self.declared.get_or_init(|| capabilities.clone());
+    }
+
+    #[cfg(feature = "suite")]
+    pub(crate) fn capabilities(&self) -> Option<&Capabilities> {
+        self.declared.get()
     }
 
     /// The judgement of a case that came to its end: what could not be checked weighs most.
     #[cfg(feature = "suite")]
     pub(crate) fn judgement(&self, duration: Duration) -> Judgement {
-        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let has = |verdict| notes.iter().any(|note| note.verdict == verdict);
         let verdict = [Verdict::NotVerified, Verdict::NotClaimed].into_iter().find(|verdict| has(*verdict));
         let mut capabilities: Vec<_> = notes.iter().map(|note| note.capability.as_str()).collect();
@@ -86,6 +102,12 @@ impl Notes {
             duration,
         }
     }
+}
+
+/// What a panic says, where it says something.
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
 #[cfg(all(test, feature = "suite"))]
