@@ -68,12 +68,14 @@ pub async fn a_batch_is_numbered_in_its_order<F: Factory>(s: Subject<F>) {
 /// One message, one number in each queue.
 pub async fn a_fan_out_answers_each_target_in_order<F: Factory>(s: Subject<F>) {
     let (a, b, c) = (s.connect("a").await, s.connect("b").await, s.connect("c").await);
-    s.enqueue(id(&b), "before").await;
-    let outcomes = fan_out(&s, message("t", "x"), [&c, &b, &a].map(|to| target(id(to))).to_vec()).await;
-    assert_eq!(outcomes, [queued(1), queued(2), queued(1)]);
+    for session in [&b, &c, &c] {
+        s.enqueue(id(session), "before").await;
+    }
+    let outcomes = fan_out(&s, message("t", "x"), [&c, &a, &b].map(|to| target(id(to))).to_vec()).await;
+    assert_eq!(outcomes, [queued(3), queued(1), queued(2)]);
     assert_eq!(s.payloads(id(&a)).await, ["x"]);
     assert_eq!(s.payloads(id(&b)).await, ["before", "x"]);
-    assert_eq!(s.payloads(id(&c)).await, ["x"]);
+    assert_eq!(s.payloads(id(&c)).await, ["before", "before", "x"]);
 }
 
 /// Nobody to queue for is no error.
