@@ -9,6 +9,7 @@
 //! a case is a plain async function over a [`Subject`], and waits on [`block_on()`] unless the factory brings a runtime.
 //!
 //! Reading order: [`Factory`], [`Subject`], [`script`] (the words that cases are written in), then [`contract`].
+//! [`faults`] stands apart: stores that fail on command, for the tests of whoever calls a store.
 
 mod block_on;
 mod directory;
@@ -20,6 +21,7 @@ mod verdict;
 
 #[cfg(feature = "suite")]
 pub mod contract;
+pub mod faults;
 #[cfg(feature = "suite")]
 mod report;
 #[cfg(feature = "suite")]
