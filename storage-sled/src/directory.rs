@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use opifex_storage::{DataDir, ErrorKind, Result, StoreError};
+use opifex_storage::{CommitMark, DataDir, ErrorKind, Result, StoreError};
 
-use crate::{mark, reserve};
+use crate::reserve;
 
 /// Refuses a directory that holds what is not a sled store's. One that is not there or empty is fine.
 pub(crate) fn check(directory: &Path) -> Result<()> {
@@ -35,7 +35,7 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
 
 fn is_a_stores(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    let ours = [DataDir::LOCK_FILE, reserve::FILE, mark::FILE];
+    let ours = [DataDir::LOCK_FILE, reserve::FILE, CommitMark::FILE];
     let sleds = ["conf", "db", "blobs"];
     // The root of a file system has a directory of its own.
     ours.contains(&name) || sleds.contains(&name) || name.starts_with("snap.") || name == "lost+found"

@@ -4,9 +4,19 @@ use std::cell::Cell;
 
 use opifex_storage::{Epoch, RecordVersion};
 
+use rusqlite::Connection;
+
 use crate::checksum::COUNTERS;
 use crate::fault::{Result, corrupt};
 use crate::state::{State, int, uint};
+
+/// The row with the number of the last commit.
+const COMMIT: &str = "commit";
+
+/// The number of the last commit; `None`: there was none yet, or none had a number.
+pub(crate) fn last_commit(db: &Connection) -> Result<Option<u64>> {
+    State::new(db).stored(COMMIT)
+}
 
 /// A number that counts up, as the open transaction has it.
 #[derive(Copy, Clone)]
@@ -57,6 +67,14 @@ impl State<'_> {
         Ok(())
     }
 
+    /// Writes the number of the commit that is to come. A store that was made before there were such numbers gets its
+    /// row with the first.
+    pub(crate) fn write_commit_number(&self, number: u64) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO counters (name, value, checksum) VALUES (?1, ?2, ?3)";
+        self.write(&COUNTERS, sql, &[COMMIT.into(), int(number).into()])?;
+        Ok(())
+    }
+
     /// Sees to it that epochs given later are higher than this.
     pub(crate) fn raise_epoch(&self, least: Epoch) -> Result<()> {
         self.raise("epoch", &self.counters.epoch, least.0)
@@ -87,10 +105,14 @@ impl State<'_> {
         match cell.get() {
             Some(counter) => Ok(counter.value),
             None => {
-                let sql = "SELECT name, value, checksum FROM counters WHERE name = ?1";
-                let value = self.record(sql, [name], |row| COUNTERS.read(row, 0, || Ok(uint(row, 1)?)))?;
+                let value = self.stored(name)?;
                 value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))
             }
         }
+    }
+
+    fn stored(&self, name: &str) -> Result<Option<u64>> {
+        let sql = "SELECT name, value, checksum FROM counters WHERE name = ?1";
+        self.record(sql, [name], |row| COUNTERS.read(row, 0, || Ok(uint(row, 1)?)))
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct State<'db> {
     pub(crate) counters: Counters,
     /// Whether something was changed since this was last asked.
     changed: Cell<bool>,
+    /// How many rows the connection had changed when the transaction began.
+    changes_before: u64,
 }
 
 impl<'db> State<'db> {
@@ -29,6 +31,7 @@ impl<'db> State<'db> {
             sessions: SessionRows::default(),
             counters: Counters::default(),
             changed: Cell::new(false),
+            changes_before: db.total_changes(),
         }
     }
 
@@ -41,10 +44,16 @@ impl<'db> State<'db> {
         self.changed.set(true);
     }
 
-    /// Writes what the transaction holds back until its end.
-    pub(crate) fn finish(&self) -> Result<()> {
+    /// Writes what the transaction holds back until its end, and the number of its commit if that is to change
+    /// something. Answers whether it is.
+    pub(crate) fn finish(&self, commit: u64) -> Result<bool> {
         self.write_sessions()?;
-        self.write_counters()
+        self.write_counters()?;
+        let changes = self.db.total_changes() > self.changes_before;
+        if changes {
+            self.write_commit_number(commit)?;
+        }
+        Ok(changes)
     }
 
     /// Runs a statement that changes; answers how many rows it changed.

@@ -9,14 +9,16 @@ use std::thread::JoinHandle;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Commit, Cursor, DataDir, Due, Durability, ErrorKind, OpenSession, OpenedSession,
-    Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
-    StoreError, Timestamp,
+    Batch, Capabilities, Commit, CommitMark, Cursor, DataDir, Due, Durability, ErrorKind, OpenSession,
+    OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained,
+    Seq, SessionId, StoreError, Timestamp,
 };
 use parking_lot::Mutex;
 
 use crate::answer::{Latch, answer};
 use crate::channel::Channel;
+use crate::counters::last_commit;
+use crate::fault::note_damage;
 use crate::log;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
@@ -95,6 +97,8 @@ struct Open {
     /// One for each thread: its connection is closed.
     ended: Vec<Arc<Latch<()>>>,
     data_dir: Mutex<Option<DataDir>>,
+    /// What was found of the whole store when it was opened, and no walk over records would come by.
+    damaged: Vec<StoreError>,
 }
 
 /// Says that a thread has ended, however it did.
@@ -127,6 +131,12 @@ impl SqliteStore {
             log::check(&path)?;
         }
         let writing = schema::open_for_writing(&path).map_err(StoreError::from)?;
+        let mark = CommitMark::open(data_dir.path())?;
+        let mut damaged = Vec::new();
+        let stored = note_damage(last_commit(&writing), &mut damaged)?;
+        if let Some(stored) = stored {
+            damaged.extend(mark.missing_from(stored.unwrap_or(0)));
+        }
         data_dir.sync()?;
         let reading = (0..options.readers.max(1))
             .map(|_| schema::open_for_reading(&path).map_err(StoreError::from))
@@ -152,6 +162,8 @@ impl SqliteStore {
             groups: 0,
             bytes: 0,
             pace: Pace::default(),
+            last_commit: mark.last(stored.flatten().unwrap_or(0)),
+            mark,
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for db in reading {
@@ -177,6 +189,7 @@ impl SqliteStore {
             threads: Mutex::new(threads),
             ended,
             data_dir: Mutex::new(Some(data_dir)),
+            damaged,
         };
         Ok(SqliteStore { open: Arc::new(open) })
     }
@@ -270,7 +283,13 @@ impl Persistence for SqliteStore {
     }
 
     async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>> {
-        reader::read(&self.open.reads, move |state| state.scan(kind, cursor, limit)).await
+        let is_first = kind == RecordKind::Session && cursor.is_none();
+        let mut page = reader::read(&self.open.reads, move |state| state.scan(kind, cursor, limit)).await?;
+        if is_first {
+            // Every recovery begins with the sessions: so whoever recovers learns of it.
+            page.damaged.extend(self.open.damaged.iter().cloned());
+        }
+        Ok(page)
     }
 
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use opifex_storage::{Batch, Durability, ErrorKind, OpenSession, OpenedSession, Outcome, Result, StoreError};
+use opifex_storage::{
+    Batch, CommitMark, Durability, ErrorKind, OpenSession, OpenedSession, Outcome, Result, StoreError,
+};
 use rusqlite::Connection;
 
 use crate::answer::{Asker, Latch};
@@ -90,6 +92,9 @@ pub(crate) struct Writer {
     pub(crate) groups: usize,
     pub(crate) bytes: usize,
     pub(crate) pace: Pace,
+    /// The number of the last commit, and where it stands outside of the database.
+    pub(crate) last_commit: u64,
+    pub(crate) mark: CommitMark,
 }
 
 /// A transaction that is open.
@@ -102,6 +107,8 @@ struct Group {
     opened: Vec<(Asker<Result<OpenedSession>>, OpenedSession)>,
     batches: usize,
     bytes: usize,
+    /// The number of its commit, if that changes something.
+    commit: Option<u64>,
 }
 
 /// What is applied.
@@ -119,6 +126,7 @@ impl Group {
             opened: Vec::new(),
             batches: 0,
             bytes: 0,
+            commit: None,
         }
     }
 
@@ -217,7 +225,9 @@ impl Writer {
             });
         }
         group.tell_ordered();
-        state.finish().map_err(of_engine)
+        let number = self.last_commit + 1;
+        group.commit = state.finish(number).map_err(of_engine)?.then_some(number);
+        Ok(())
     }
 
     /// A batch failed half done: the transaction is made again without it. What was applied before has its outcomes,
@@ -258,6 +268,13 @@ impl Writer {
             return self.roll_back(group, error, true);
         }
         self.pace.committed(group.batches, self.commands.len(), begun.elapsed());
+        if let Some(number) = group.commit {
+            self.last_commit = number;
+            // A power loss may take one that was not synced, and that is no damage.
+            if durability == self.max_durability {
+                self.mark.set(number);
+            }
+        }
         self.groups += 1;
         self.bytes += group.bytes;
         self.counters.batches.fetch_add(group.batches as u64, Ordering::Relaxed);

@@ -29,6 +29,7 @@ mod will;
 
 mod capabilities;
 mod commit_counts;
+mod commit_mark;
 mod data_dir;
 mod durability;
 mod error;
@@ -44,6 +45,7 @@ pub mod transfer;
 pub use batch::{Author, Batch, Expectation, Guard, GuardedRecord, IdempotencyKey};
 pub use capabilities::Capabilities;
 pub use commit_counts::CommitCounts;
+pub use commit_mark::CommitMark;
 pub use data_dir::DataDir;
 pub use due::{Due, DueItem};
 pub use durability::Durability;

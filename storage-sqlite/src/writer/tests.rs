@@ -44,6 +44,8 @@ impl Bench {
             groups: 0,
             bytes: 0,
             pace: Pace::default(),
+            last_commit: 0,
+            mark: CommitMark::open(place.path()).expect("it is made"),
         };
         Bench { writer, failed, _place: place }
     }
