@@ -12,8 +12,10 @@
 //! [`faults`] stands apart: stores that fail on command, for the tests of whoever calls a store.
 
 mod block_on;
+mod chance;
 mod directory;
 mod factory;
+pub mod power;
 pub mod script;
 mod subject;
 mod tier;
@@ -29,6 +31,7 @@ mod suite;
 mod waiver;
 
 pub use block_on::block_on;
+pub use chance::Chance;
 pub use directory::Directory;
 pub use factory::Factory;
 pub use subject::Subject;

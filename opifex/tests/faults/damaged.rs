@@ -7,12 +7,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use opifex_conformance::block_on;
+use opifex_conformance::{Chance, block_on};
 use opifex_packet::{QoS, ReasonCode};
 use opifex_storage::Persistence as _;
 use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::chance::Chance;
 use crate::found::{self, Found};
 use crate::process::Process;
 use crate::scene::{Books, Fate, subscribe};

@@ -1,6 +1,6 @@
 //! Faults below the engine, under the real program: a full disk, writes and syncs that fail, a disk that hangs, short
 //! writes. In each nothing acknowledged is lost on the healed disk, nothing hangs, no answer is wrong, and the log has a
-//! clear line. The faults are made by `../shim/shim.c`.
+//! clear line. The faults are made by the kit's `power/shim.c`.
 //!
 //! `OPIFEX_FAULTS=all` fails every call of the scene once, not some of them.
 
@@ -17,9 +17,6 @@ mod token;
 #[path = "../shim/trace.rs"]
 mod trace;
 
-#[path = "../shim/chance.rs"]
-#[allow(dead_code, reason = "shared with the other tests")]
-mod chance;
 #[path = "../shim/found.rs"]
 mod found;
 

@@ -1,7 +1,7 @@
 //! What is acknowledged survives power loss: the real program is recorded below its feet, and the disk that a power loss
 //! would leave is rebuilt at every sync point and asked for all that was acknowledged until then.
 //!
-//! The record is made by `../shim/shim.c`; the model of a disk is in `disk.rs`, what counts as a promise in
+//! Recorder and model of a disk are the kit's (`conformance/src/power`); what counts as a promise is in
 //! `promises.rs`. Each check is shown to fail: with syncs that do nothing, and with `--durability process`.
 //!
 //! `OPIFEX_POWER_LOSS=all` has more load, and checks every sync point with more random parts.
@@ -17,8 +17,6 @@ mod child;
 #[allow(dead_code, unused_imports, reason = "shared with the other tests")]
 mod shim;
 
-#[path = "../shim/chance.rs"]
-mod chance;
 #[path = "../shim/token.rs"]
 mod token;
 
@@ -29,7 +27,6 @@ mod trace;
 #[path = "../shim/acknowledged.rs"]
 mod acknowledged;
 mod batching;
-mod disk;
 #[path = "../shim/found.rs"]
 mod found;
 mod promises;

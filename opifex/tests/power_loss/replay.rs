@@ -11,12 +11,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use opifex_conformance::block_on;
+use opifex_conformance::power::disk::{Disk, Image, write_out};
+use opifex_conformance::{Chance, block_on};
 use opifex_storage::Persistence as _;
 use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::chance::Chance;
-use crate::disk::{Disk, Image};
 use crate::found;
 use crate::promises::Promises;
 use crate::shim::{Call, Event, Phase};
@@ -163,13 +162,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, root: &Path, broken: &Mutex<Vec<Broken>>) {
 /// Opens what the crash has left, and answers what is wrong with it.
 fn broken_by(image: &Image, root: &Path, promises: &Promises) -> Vec<String> {
     let place = memory_dir();
-    for (path, content) in image {
-        let path = place.path().join(path.strip_prefix(root).expect("it lies in there"));
-        match content {
-            None => std::fs::create_dir_all(path).unwrap(),
-            Some(bytes) => std::fs::write(path, bytes).unwrap(),
-        }
-    }
+    write_out(image, root, place.path()).unwrap();
     let data = place.path().join("data");
     let options = SqliteOptions { readers: 1, ..SqliteOptions::new(&data) };
     let store = match SqliteStore::open(options) {

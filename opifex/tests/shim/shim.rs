@@ -1,32 +1,16 @@
-//! The program over `shim.c`: built with the system's C compiler, put between the program and its files, its record
-//! read back. What the record means is not here, but with the tests that read it.
+//! The program over the kit's recorder, which lies between it and its files and sockets. What the record means is not
+//! here, but with the tests that read it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+
+use opifex_conformance::power::shim;
 
 mod client;
-mod control;
-mod record;
 
 pub(crate) use client::{Answer, Client, durable, refusal};
-pub(crate) use control::{Control, Order};
-pub(crate) use record::{Call, Event, Object, OpenKind, Phase, read};
-
-/// The library, built once a test program.
-fn library() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/shim.c");
-        let name = format!("opifex-shim-{}.so", std::process::id());
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
-        let built = cc.arg(&library).args([source, "-ldl", "-lpthread"]).status().expect("cc starts");
-        assert!(built.success(), "cc refuses {source}");
-        library
-    })
-}
+pub(crate) use opifex_conformance::power::control::{Control, Order};
+pub(crate) use opifex_conformance::power::record::{Call, Event, Object, Phase, read};
 
 /// A directory of a test's own, in which all that the program does below `data` is watched.
 pub(crate) struct Watched {
@@ -62,19 +46,20 @@ impl Watched {
 
     /// `opifex serve` on a free port over the data directory, with further flags, watched and obeying the orders.
     pub(crate) fn serve(&self, flags: &[&str]) -> Command {
+        self.watched(flags, None)
+    }
+
+    fn watched(&self, flags: &[&str], log: Option<&Path>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data_dir()).args(flags);
-        command.env("LD_PRELOAD", library());
-        command.env("OPIFEX_SHIM_DIR", self.disk());
-        command.env("OPIFEX_SHIM_CONTROL", self.root.join("control"));
+        shim::watch(&mut command, &self.disk(), Some(&self.root.join("control")), log).unwrap();
         command
     }
 
     /// The same, with a record.
     pub(crate) fn serve_recorded(&mut self, flags: &[&str]) -> Command {
         let log = self.root.join(format!("record-{}", self.logs.len()));
-        let mut command = self.serve(flags);
-        command.env("OPIFEX_SHIM_LOG", &log);
+        let command = self.watched(flags, Some(&log));
         self.logs.push(log);
         command
     }

@@ -4,84 +4,125 @@ use std::path::PathBuf;
 
 /// An open file, directory or connection of one process; the processes of a test are numbered.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Object {
-    pub(crate) run: usize,
-    pub(crate) number: u64,
+pub struct Object {
+    /// Which process.
+    pub run: usize,
+    /// Which of its objects.
+    pub number: u64,
 }
 
 /// Which call it was, with what it was called with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
+pub enum Call {
+    /// A file or directory was opened.
     Open {
+        /// Which.
         path: PathBuf,
+        /// Whether it is made when it is not there.
         creates: bool,
+        /// Whether it is emptied.
         truncates: bool,
+        /// What it is.
         kind: OpenKind,
+        /// Its number in the file system.
         inode: u64,
     },
+    /// Bytes are written.
     Write {
+        /// Where.
         offset: u64,
+        /// Which; none at the end of the call.
         bytes: Vec<u8>,
     },
+    /// A file gets a length.
     Truncate {
+        /// In bytes.
         len: u64,
     },
+    /// A file gets at least a length.
     Allocate {
+        /// In bytes.
         len: u64,
     },
+    /// fsync, fdatasync: of a file or a directory.
     Sync,
     /// sync_file_range: makes nothing durable that counts here.
     RangeSync,
+    /// A name was changed.
     Rename {
+        /// The old one.
         from: PathBuf,
+        /// The new one.
         to: PathBuf,
     },
+    /// A file's name was removed.
     Unlink {
+        /// Which.
         path: PathBuf,
     },
+    /// A directory was made.
     MakeDirectory {
+        /// Which.
         path: PathBuf,
     },
+    /// A directory was removed.
     RemoveDirectory {
+        /// Which.
         path: PathBuf,
     },
+    /// A connection came in.
     Accept,
+    /// Bytes are sent to a connection.
     Send {
+        /// Which.
         bytes: Vec<u8>,
     },
+    /// Bytes came from a connection.
     Receive {
+        /// Which.
         bytes: Vec<u8>,
     },
     /// What the shim has no words for: no conclusion from such a record would hold.
     Unmodelled {
+        /// The call.
         what: String,
     },
 }
 
 /// What was opened.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OpenKind {
+pub enum OpenKind {
+    /// A file.
     File,
     /// SQLite's `-shm`: shared memory between processes, without durable state. Its writes are recorded without bytes.
     SharedMemory,
+    /// A directory.
     Directory,
 }
 
 /// Whether the call was about to be made, or has returned with that result (or negative error number).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
+    /// It was about to be made.
     Begin,
-    End { result: i64 },
+    /// It has returned.
+    End {
+        /// With this.
+        result: i64,
+    },
 }
 
 /// One line of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) phase: Phase,
+pub struct Event {
+    /// Before or after the call.
+    pub phase: Phase,
     /// Pairs the begin of a call with its end, in its run.
-    pub(crate) id: u64,
-    pub(crate) object: Object,
-    pub(crate) call: Call,
+    pub id: u64,
+    /// What it was about.
+    pub object: Object,
+    /// What was done.
+    pub call: Call,
 }
 
 const MAGIC: u32 = 0x5258_504f;
@@ -90,7 +131,7 @@ const O_CREAT: u64 = 0o100;
 const O_TRUNC: u64 = 0o1000;
 
 /// Reads a process's record. One that was killed may leave half a line at the end.
-pub(crate) fn read(run: usize, record: &[u8]) -> Vec<Event> {
+pub fn read(run: usize, record: &[u8]) -> Vec<Event> {
     let (mut events, mut rest) = (Vec::new(), record);
     while rest.len() >= HEADER {
         let header = Header::read(rest);

@@ -2,9 +2,9 @@
  * What lies between a program and its files: an LD_PRELOAD library that records what the program does to the files
  * below one directory and to its sockets, in one order, and that can be told to fail, to delay and to shorten it.
  *
- *   OPIFEX_SHIM_DIR      the directory that is watched (absolute, without symbolic links)
- *   OPIFEX_SHIM_LOG      the record, one file a process (not there: nothing is recorded)
- *   OPIFEX_SHIM_CONTROL  a file of 64-bit numbers, `enum control`: orders of the test, and counters for it
+ *   OPIFEX_CONFORMANCE_SHIM_DIR      the directory that is watched (absolute, without symbolic links)
+ *   OPIFEX_CONFORMANCE_SHIM_LOG      the record, one file a process (not there: nothing is recorded)
+ *   OPIFEX_CONFORMANCE_SHIM_CONTROL  a file of 64-bit numbers, `enum control`: orders of the test, and counters for it
  *
  * It is not a file system: a call goes to the real one unless it is told to fail. What it cannot express (links,
  * copies inside the kernel, shared writable mappings of anything but SQLite's -shm) it records as UNMODELLED, so that
@@ -94,7 +94,7 @@ static void start(void) {
     real_open = dlsym(RTLD_NEXT, "open");
     real_mmap = dlsym(RTLD_NEXT, "mmap");
     nothing[ROOM] = UINT64_MAX;
-    const char *dir = getenv("OPIFEX_SHIM_DIR"), *log = getenv("OPIFEX_SHIM_LOG"), *orders = getenv("OPIFEX_SHIM_CONTROL");
+    const char *dir = getenv("OPIFEX_CONFORMANCE_SHIM_DIR"), *log = getenv("OPIFEX_CONFORMANCE_SHIM_LOG"), *orders = getenv("OPIFEX_CONFORMANCE_SHIM_CONTROL");
     if (!dir) return;
     watched_len = strlen(dir);
     memcpy(watched, dir, watched_len + 1);

@@ -7,8 +7,7 @@ use std::path::Path;
 
 /// The places in the file, as in `enum control` of `shim.c`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "shared by several tests")]
-pub(crate) enum Order {
+pub enum Order {
     /// 1: syncs do nothing and are not recorded.
     SwallowSyncs,
     /// Bytes by which files may still grow; `u64::MAX`: no limit.
@@ -39,33 +38,37 @@ pub(crate) enum Order {
     Hanging,
 }
 
+const STAYS: &str = "a small file that is open stays readable and writable";
+
 /// See the module's documentation.
-pub(crate) struct Control {
+pub struct Control {
     file: File,
 }
 
-#[allow(dead_code, reason = "shared by several tests")]
 impl Control {
-    pub(crate) fn create(path: &Path) -> Control {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
-        let control = Control { file };
+    /// Makes the file, without orders.
+    pub fn create(path: &Path) -> Control {
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
+        let control = Control { file: file.expect("a test's own directory takes a file") };
         control.reset();
         control
     }
 
     /// No orders, and all counters at 0.
-    pub(crate) fn reset(&self) {
-        self.file.write_all_at(&[0; (Order::Hanging as usize + 1) * 8], 0).unwrap();
+    pub fn reset(&self) {
+        self.file.write_all_at(&[0; (Order::Hanging as usize + 1) * 8], 0).expect(STAYS);
         self.set(Order::Room, u64::MAX);
     }
 
-    pub(crate) fn set(&self, order: Order, value: u64) {
-        self.file.write_all_at(&value.to_le_bytes(), order as u64 * 8).unwrap();
+    /// Gives an order.
+    pub fn set(&self, order: Order, value: u64) {
+        self.file.write_all_at(&value.to_le_bytes(), order as u64 * 8).expect(STAYS);
     }
 
-    pub(crate) fn value(&self, order: Order) -> u64 {
+    /// Reads a counter.
+    pub fn value(&self, order: Order) -> u64 {
         let mut bytes = [0; 8];
-        self.file.read_exact_at(&mut bytes, order as u64 * 8).unwrap();
+        self.file.read_exact_at(&mut bytes, order as u64 * 8).expect(STAYS);
         u64::from_le_bytes(bytes)
     }
 }

@@ -8,19 +8,36 @@
 //! which they were written.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::chance::Chance;
-use crate::shim::{Call, Event, Object, OpenKind, Phase};
+use super::record::{Call, Event, Object, OpenKind, Phase};
+use crate::Chance;
 
 /// What a power loss leaves: each file's content, and the directories (`None`).
-pub(crate) type Image = BTreeMap<PathBuf, Option<Vec<u8>>>;
+pub type Image = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+/// Writes what a power loss left of the directory `root` into another one, which is there and empty.
+///
+/// # Errors
+/// Of the directory that is written.
+pub fn write_out(image: &Image, root: &Path, into: &Path) -> io::Result<()> {
+    for (path, content) in image {
+        let path = into.join(path.strip_prefix(root).expect("a disk holds nothing beside its root"));
+        match content {
+            None => fs::create_dir_all(path)?,
+            Some(bytes) => fs::write(path, bytes)?,
+        }
+    }
+    Ok(())
+}
 
 /// What disks write as a whole, or tear.
 const SECTOR: usize = 512;
 
 /// See the module's documentation.
-pub(crate) struct Disk {
+pub struct Disk {
     files: Vec<File>,
     names: BTreeMap<PathBuf, Named>,
     durable_names: BTreeMap<PathBuf, Named>,
@@ -88,7 +105,7 @@ enum Begun {
 
 impl Disk {
     /// A disk with one directory, which is durable.
-    pub(crate) fn new(root: &Path) -> Disk {
+    pub fn new(root: &Path) -> Disk {
         let names = BTreeMap::from([(root.to_owned(), Named::Directory)]);
         Disk {
             files: Vec::new(),
@@ -102,7 +119,7 @@ impl Disk {
     }
 
     /// Takes the next event of the record.
-    pub(crate) fn apply(&mut self, event: &Event) {
+    pub fn apply(&mut self, event: &Event) {
         self.now += 1;
         let id = (event.object.run, event.id);
         match (&event.call, event.phase) {
@@ -239,12 +256,12 @@ impl Disk {
     }
 
     /// What is left when nothing that was not synced has reached the disk.
-    pub(crate) fn synced_alone(&self) -> Image {
+    pub fn synced_alone(&self) -> Image {
         self.image(self.durable_names.clone(), |_, durable| durable)
     }
 
     /// What is left when everything has, but the last write, of which only the first `len` bytes have.
-    pub(crate) fn last_write_torn(&self, len: usize) -> Image {
+    pub fn last_write_torn(&self, len: usize) -> Image {
         let pending = || self.files.iter().flat_map(|file| &file.pending);
         let last = pending().map(|write| write.begun).max();
         self.image(self.names.clone(), |file, mut durable| {
@@ -262,7 +279,7 @@ impl Disk {
     }
 
     /// What is left when of all that was not synced each piece has reached the disk with that probability.
-    pub(crate) fn random_part(&self, percent: u64, chance: &mut Chance) -> Image {
+    pub fn random_part(&self, percent: u64, chance: &mut Chance) -> Image {
         let mut names = self.durable_names.clone();
         for change in &self.pending_names {
             if chance.percent(percent) {
@@ -293,7 +310,7 @@ impl Disk {
     }
 
     /// What the program itself sees: the disk without any power loss.
-    pub(crate) fn as_seen(&self) -> Image {
+    pub fn as_seen(&self) -> Image {
         self.image(self.names.clone(), |file, mut durable| {
             file.pending.iter().for_each(|write| write.what.put(&mut durable));
             durable
@@ -301,7 +318,7 @@ impl Disk {
     }
 
     /// How many changes are not durable.
-    pub(crate) fn pending(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.pending_names.len() + self.files.iter().map(|file| file.pending.len()).sum::<usize>()
     }
 
