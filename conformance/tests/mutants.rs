@@ -18,16 +18,32 @@ mod mutant;
 mod atomicity;
 #[path = "mutants/cleanup.rs"]
 mod cleanup;
+#[path = "mutants/closing.rs"]
+mod closing;
+#[path = "mutants/concurrency.rs"]
+mod concurrency;
 #[path = "mutants/epochs.rs"]
 mod epochs;
 #[path = "mutants/expiry.rs"]
 mod expiry;
+#[path = "mutants/fidelity.rs"]
+mod fidelity;
+#[path = "mutants/guards.rs"]
+mod guards;
+#[path = "mutants/idempotency.rs"]
+mod idempotency;
 #[path = "mutants/inbound.rs"]
 mod inbound;
 #[path = "mutants/inflight.rs"]
 mod inflight;
+#[path = "mutants/limits.rs"]
+mod limits;
+#[path = "mutants/paging.rs"]
+mod paging;
 #[path = "mutants/queue.rs"]
 mod queue;
+#[path = "mutants/restoring.rs"]
+mod restoring;
 #[path = "mutants/retained.rs"]
 mod retained;
 #[path = "mutants/sessions.rs"]
@@ -49,10 +65,18 @@ fn table() -> impl Iterator<Item = &'static Mutant> {
         inflight::TABLE,
         inbound::TABLE,
         retained::TABLE,
+        restoring::TABLE,
         wills::TABLE,
         expiry::TABLE,
         cleanup::TABLE,
         atomicity::TABLE,
+        guards::TABLE,
+        idempotency::TABLE,
+        paging::TABLE,
+        limits::TABLE,
+        fidelity::TABLE,
+        closing::TABLE,
+        concurrency::TABLE,
     ]
     .into_iter()
     .flatten()

@@ -63,7 +63,9 @@ pub async fn a_retained_message_that_is_there<F: Factory>(s: Subject<F>) {
 /// And of one that is not.
 pub async fn a_retained_message_that_is_not_there<F: Factory>(s: Subject<F>) {
     let version = s.retain(message("r", "x")).await;
+    assert!(!holds(&s, GuardedRecord::Retained(topic("r/r")), Expectation::Exists).await);
     s.one(s.by_broker(), Op::Unretain(topic("r"))).await;
+    s.retain_all(["r/r/r", "R", "rr"].map(|name| message(name, "x"))).await;
     let record = || GuardedRecord::Retained(topic("r"));
     assert!(!holds(&s, record(), Expectation::Exists).await);
     assert!(holds(&s, record(), Expectation::Absent).await);

@@ -30,11 +30,11 @@ pub async fn a_batch_submitted_again_is_applied_as_declared<F: Factory>(s: Subje
 /// One writer's numbers are not another's.
 pub async fn writers_do_not_share_numbers<F: Factory>(s: Subject<F>) {
     let c = s.connect("c").await;
-    for (writer, id) in [(WRITER, 1), (WRITER + 1, 2), (WRITER << 32, 3)] {
+    for (writer, id) in [(WRITER, 1), (WRITER + 1, 2), (WRITER << 32, 3), (WRITER + (1 << 32), 4)] {
         let batch = keyed(s.by(&c).with(Op::PutInbound(packet_id(id))), writer, 1, 1);
         assert_eq!(s.submit(batch).await, [Outcome::Done]);
     }
-    assert_eq!(s.inbound(crate::script::id(&c)).await, [1, 2, 3]);
+    assert_eq!(s.inbound(crate::script::id(&c)).await, [1, 2, 3, 4]);
 }
 
 /// One number of a writer is one batch.

@@ -153,6 +153,24 @@ impl Behaviour {
         Behaviour { submit: Box::new(submit), ..self }
     }
 
+    pub(crate) fn open(
+        self,
+        open: impl Fn(&Engine, OpenSession) -> Result<OpenedSession> + Send + Sync + 'static,
+    ) -> Self {
+        Behaviour { open: Box::new(open), ..self }
+    }
+
+    pub(crate) fn queue(
+        self,
+        queue: impl Fn(&Engine, ReadQueue) -> Result<QueuePage> + Send + Sync + 'static,
+    ) -> Self {
+        Behaviour { queue: Box::new(queue), ..self }
+    }
+
+    pub(crate) fn close(self, close: impl Fn(&Engine) -> Result<()> + Send + Sync + 'static) -> Self {
+        Behaviour { close: Box::new(move |engine, ()| close(engine)), ..self }
+    }
+
     pub(crate) fn retained(
         self,
         retained: impl Fn(&Engine, ReadRetained) -> Result<Page<Retained>> + Send + Sync + 'static,

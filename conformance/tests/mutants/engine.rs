@@ -1,12 +1,14 @@
 //! A sound store, as broken ones are built over it: the memory backend without futures, whose own are ready at once,
 //! and a few words for looking into it and for writing behind the caller's back.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use opifex_packet::TopicFilter;
+use bytes::Bytes;
+use opifex_packet::{PacketId, TopicFilter, TopicName};
 use opifex_storage::{
     Author, Batch, Cursor, Due, Durability, Op, OpenSession, OpenedSession, Outcome, Page, PageLimit,
     Persistence, QueuePage, Queued, Record, RecordKind, Restored, Result, Retained, Seq, SessionId,
@@ -18,20 +20,24 @@ use opifex_storage_memory::{MemoryOptions, MemoryStore};
 pub(crate) const EVERYTHING: PageLimit = PageLimit { items: usize::MAX, bytes: usize::MAX };
 
 /// What is behind a broken store.
-pub(crate) struct Engine(Mutex<MemoryStore>);
+pub(crate) struct Engine {
+    store: Mutex<MemoryStore>,
+    /// The session that each client opened last.
+    clients: Mutex<HashMap<Box<str>, SessionId>>,
+}
 
 impl Engine {
     pub(crate) fn new(options: MemoryOptions) -> Engine {
-        Engine(Mutex::new(MemoryStore::with_options(options)))
+        Engine { store: Mutex::new(MemoryStore::with_options(options)), clients: Mutex::default() }
     }
 
     fn store(&self) -> MemoryStore {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Opens what was closed.
     pub(crate) fn reopen(&self) {
-        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         *store = store.reopen();
     }
 
@@ -60,7 +66,7 @@ impl Engine {
                 }
             }
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     fn entries_of_ended(&self, record: &Record, left: Vec<Queued>) -> Vec<Record> {
@@ -82,7 +88,11 @@ fn restore(store: &MemoryStore, record: Record) {
 /// The contract, call for call.
 impl Engine {
     pub(crate) fn open(&self, open: OpenSession) -> Result<OpenedSession> {
-        now(self.store().open_session(open))
+        let client = open.client_id.clone();
+        let opened = now(self.store().open_session(open))?;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.insert(client, opened.session.id);
+        Ok(opened)
     }
 
     pub(crate) fn submit(&self, batch: Batch) -> Result<Vec<Outcome>> {
@@ -142,12 +152,18 @@ impl Engine {
             .collect()
     }
 
+    /// A session by its id. The memory store's places are ids, so that this costs one look-up.
     pub(crate) fn session(&self, id: SessionId) -> Option<SessionRecord> {
-        self.sessions().into_iter().find(|session| session.id == id)
+        let before = id.0.checked_sub(1).map(place);
+        match self.scan(RecordKind::Session, before, PageLimit::items(1)).ok()?.items.pop()? {
+            Record::Session(session) => Some(session).filter(|session| session.id == id),
+            _ => None,
+        }
     }
 
     pub(crate) fn session_of(&self, client: &str) -> Option<SessionRecord> {
-        self.sessions().into_iter().find(|session| &*session.client_id == client)
+        let id = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(client).copied();
+        self.session(id?)
     }
 
     pub(crate) fn entries(&self, id: SessionId) -> Vec<Queued> {
@@ -163,12 +179,42 @@ impl Engine {
     }
 
     pub(crate) fn subscriptions(&self, id: SessionId) -> Vec<SubscriptionRecord> {
-        let records = self.all(RecordKind::Subscription).into_iter();
-        let own = records.filter_map(|record| match record {
-            Record::Subscription(session, subscription) if session == id => Some(subscription),
+        let own =
+            self.records_of(RecordKind::Subscription, id).into_iter().filter_map(|record| match record {
+                Record::Subscription(session, subscription) if session == id => Some(subscription),
+                _ => None,
+            });
+        own.collect()
+    }
+
+    pub(crate) fn inbound(&self, id: SessionId) -> Vec<PacketId> {
+        let own = self.records_of(RecordKind::Inbound, id).into_iter().filter_map(|record| match record {
+            Record::Inbound(inbound) if inbound.session == id => Some(inbound.packet_id),
             _ => None,
         });
         own.collect()
+    }
+
+    /// What hangs on a session, and maybe more behind it.
+    fn records_of(&self, kind: RecordKind, id: SessionId) -> Vec<Record> {
+        let (mut records, mut cursor) = (Vec::new(), Some(place(id.0)));
+        while cursor.is_some() && self.session(id).is_some() {
+            let Ok(page) = self.scan(kind, cursor, EVERYTHING) else { break };
+            let others = |record: &Record| match record {
+                Record::Subscription(other, _) => *other != id,
+                Record::Inbound(inbound) => inbound.session != id,
+                _ => false,
+            };
+            cursor = page.next.filter(|_| !page.items.iter().any(others));
+            records.extend(page.items);
+        }
+        records
+    }
+
+    /// The retained message of a topic.
+    pub(crate) fn kept_on(&self, topic: &TopicName<'_>) -> Option<Retained> {
+        let filter = TopicFilter::new(topic.as_str().to_owned()).ok()?;
+        self.retained(&[filter], None, EVERYTHING).ok()?.items.pop()
     }
 
     /// All retained messages.
@@ -209,6 +255,11 @@ impl Engine {
     pub(crate) fn put(&self, record: Record) {
         restore(&self.store(), record);
     }
+}
+
+/// The place in the memory store's walks where a session begins, or behind which sessions go on.
+fn place(id: u64) -> Cursor {
+    Cursor(Bytes::copy_from_slice(&id.to_be_bytes()))
 }
 
 /// The answer of a future that has one at once.

@@ -190,7 +190,7 @@ mutants! {
 
     /// the claim of an expiry removes whatever is retained by then
     "EXP-20" a_claim_removes_the_new_retained_message: believing(|engine, item, now| match item {
-        DueItem::RetainedExpired(topic) if engine.kept().iter().any(|kept| kept.message.topic == *topic) => {
+        DueItem::RetainedExpired(topic) if engine.kept_on(topic).is_some() => {
             engine.administer(now, [Op::Unretain(topic.clone())]);
             true
         }
@@ -215,9 +215,8 @@ mutants! {
             })
             .dues(move |engine, now, dues| {
                 for due in &*also.lock().expect("nobody panics with it") {
-                    let there = engine.kept().iter().any(|kept| {
-                        due.item == DueItem::RetainedExpired(kept.message.topic.clone())
-                    });
+                    let DueItem::RetainedExpired(topic) = &due.item else { continue };
+                    let there = engine.kept_on(topic).is_some();
                     if due.at <= now && there && !dues.iter().any(|other| other.item == due.item) {
                         dues.push(due.clone());
                     }

@@ -1,9 +1,9 @@
 //! Broken stores: packet ids of QoS 2 messages that come in.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use opifex_packet::PacketId;
-use opifex_storage::{Inbound, Op, Outcome, QueuedState, Record, RecordKind};
+use opifex_storage::{Op, Outcome, QueuedState};
 
 use crate::broken::honest;
 use crate::mutant::mutants;
@@ -23,17 +23,13 @@ mutants! {
         honest().skips(|_, _, op| matches!(op, Op::DeleteInbound(_)).then_some(Outcome::Done));
 
     /// an inbound id that is there ends the batch
-    "INB-03" nothing_is_applied_behind_a_duplicate: honest().skips(|engine, batch, op| {
-        let own = |id: &PacketId| {
-            let records = engine.all(RecordKind::Inbound).into_iter();
-            records.into_iter().any(|record| {
-                matches!(record, Record::Inbound(inbound)
-                    if Some(inbound) == batch.author.session().map(|session| Inbound { session, packet_id: *id }))
-            })
-        };
-        let before = batch.ops.iter().take_while(|other| !std::ptr::eq(*other, op));
-        let mut before = before.filter_map(|op| if let Op::PutInbound(id) = op { Some(id) } else { None });
-        before.any(own).then_some(Outcome::Done)
+    "INB-03" nothing_is_applied_behind_a_duplicate: honest().submit(|engine, mut batch| {
+        let own = batch.author.session().map(|id| engine.inbound(id)).unwrap_or_default();
+        let duplicate = batch.ops.iter().position(|op| matches!(op, Op::PutInbound(id) if own.contains(id)));
+        let left_out = duplicate.map(|place| batch.ops.split_off(place + 1)).unwrap_or_default();
+        let mut outcomes = engine.submit(batch)?;
+        outcomes.extend(left_out.iter().map(|_| Outcome::Done));
+        Ok(outcomes)
     });
 
     /// inbound ids come in the order of their text
@@ -44,14 +40,20 @@ mutants! {
     "INB-05" half_of_the_inbound_ids_are_answered: honest().opened(|_, _, opened| opened.inbound.truncate(32_768));
 
     /// an inbound id that another session has is there
-    "INB-06" inbound_ids_are_the_stores: honest().skips(|engine, _, op| match op {
-        Op::PutInbound(id) => {
-            let there = engine.all(RecordKind::Inbound).into_iter();
-            let there = there.into_iter().any(|record| matches!(record, Record::Inbound(own) if own.packet_id == *id));
-            there.then_some(Outcome::Present)
-        }
-        _ => None,
-    });
+    "INB-06" inbound_ids_are_the_stores: {
+        let ids = Mutex::new(HashSet::new());
+        honest().skips(move |_, _, op| {
+            let mut ids = ids.lock().expect("nobody panics with it");
+            match op {
+                Op::PutInbound(id) => (!ids.insert(*id)).then_some(Outcome::Present),
+                Op::DeleteInbound(id) => {
+                    ids.remove(id);
+                    None
+                }
+                _ => None,
+            }
+        })
+    };
 
     /// a delivery's end removes the inbound id of the same number
     "INB-07" the_two_directions_share_their_ids: honest().batches(|engine, batch| {
@@ -71,12 +73,9 @@ mutants! {
         let also = Arc::clone(&kept);
         honest()
             .opens(move |engine, open| {
-                let old = engine.session_of(&open.client_id).map(|old| old.id);
-                let own = engine.all(RecordKind::Inbound).into_iter().filter_map(|record| match record {
-                    Record::Inbound(inbound) if Some(inbound.session) == old => Some(inbound.packet_id),
-                    _ => None,
-                });
-                *kept.lock().expect("nobody panics with it") = own.collect();
+                let old = engine.session_of(&open.client_id);
+                let own = old.map(|old| engine.inbound(old.id)).unwrap_or_default();
+                *kept.lock().expect("nobody panics with it") = own;
             })
             .opened(move |engine, open, opened| {
                 let kept = std::mem::take(&mut *also.lock().expect("nobody panics with it"));

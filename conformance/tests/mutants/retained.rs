@@ -24,11 +24,6 @@ fn asking(instead: fn(&str) -> Option<String>) -> Behaviour {
     })
 }
 
-/// A store that finds what this says, in one page.
-fn finding(finds: fn(&Engine, &[TopicFilter<'static>]) -> Vec<Retained>) -> Behaviour {
-    honest().retained(move |engine, (filters, ..)| one_page(finds(engine, &filters)))
-}
-
 fn one_page(items: Vec<Retained>) -> Result<Page<Retained>> {
     Ok(Page { examined: items.len(), items, ..Page::new() })
 }
@@ -53,7 +48,7 @@ mutants! {
     /// every message of a topic is kept, and the first is found
     "RET-02" the_first_retained_message_stays: honest().skips(|engine, _, op| match op {
         Op::Retain(message) => {
-            let kept = engine.kept().into_iter().find(|kept| kept.message.topic == message.topic);
+            let kept = engine.kept_on(&message.topic);
             kept.map(|kept| Outcome::Retained(kept.version))
         }
         _ => None,
@@ -213,17 +208,13 @@ mutants! {
     };
 
     /// of a filter with several wildcards the first is one
-    "RET-14" a_second_wildcard_is_text: finding(|engine, filters| {
-        let first_only = |text: &str| {
-            let mut wild = text.split('/').scan(0, |seen, level| {
-                *seen += usize::from(level == "+");
-                Some(level != "+" || *seen < 2)
-            });
-            wild.all(|plain| plain)
-        };
-        let usable: Vec<_> = filters.iter().filter(|filter| first_only(filter.as_str())).collect();
-        let kept = engine.kept().into_iter();
-        kept.filter(|kept| usable.iter().any(|filter| filter.matches(&kept.message.topic))).collect()
+    "RET-14" a_second_wildcard_is_text: honest().retained(|engine, (filters, cursor, limit)| {
+        let has_one = |text: &str| text.split('/').filter(|level| *level == "+").count() < 2;
+        let mut page = engine.retained(&filters, cursor, limit)?;
+        page.items.retain(|kept| {
+            filters.iter().any(|filter| has_one(filter.as_str()) && filter.matches(&kept.message.topic))
+        });
+        Ok(page)
     });
 
     /// an exact filter is looked for among all
@@ -262,7 +253,7 @@ mutants! {
     /// a retain whose message stands there already is not written, and keeps its version
     "GUA-06" an_equal_message_keeps_its_version: honest().skips(|engine, _, op| match op {
         Op::Retain(message) => {
-            let kept = engine.kept().into_iter().find(|kept| kept.message == *message);
+            let kept = engine.kept_on(&message.topic).filter(|kept| kept.message == *message);
             kept.map(|kept| Outcome::Retained(kept.version))
         }
         _ => None,
