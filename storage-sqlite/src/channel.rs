@@ -28,6 +28,14 @@ struct State<T> {
     closed: bool,
 }
 
+/// How long a receiver waits for an item.
+pub(crate) enum Wait {
+    No,
+    /// Until an item comes or somebody calls [`Channel::wake_receiver`].
+    UntilWoken,
+    Until(Instant),
+}
+
 /// The queue is closed.
 #[derive(Debug)]
 pub(crate) struct Closed;
@@ -79,16 +87,33 @@ impl<T> Channel<T> {
         item
     }
 
-    /// Like [`Channel::try_receive_if`], and waits for an item until `deadline` when there is none.
-    pub(crate) fn receive_if_until(&self, wanted: impl FnOnce(&T) -> bool, deadline: Instant) -> Option<T> {
+    /// Like [`Channel::try_receive_if`], and waits for an item as long as `wait` says when there is none.
+    pub(crate) fn receive_if_while(
+        &self,
+        wanted: impl FnOnce(&T) -> bool,
+        mut wait: impl FnMut() -> Wait,
+    ) -> Option<T> {
         let mut state = self.state.lock();
         while state.items.is_empty() && !state.closed {
-            if self.filled.wait_until(&mut state, deadline).timed_out() {
-                break;
+            match wait() {
+                Wait::No => break,
+                Wait::UntilWoken => self.filled.wait(&mut state),
+                Wait::Until(deadline) => {
+                    if self.filled.wait_until(&mut state, deadline).timed_out() {
+                        break;
+                    }
+                }
             }
         }
         drop(state);
         self.try_receive_if(wanted)
+    }
+
+    /// Wakes the receiver, which asks again how long to wait.
+    pub(crate) fn wake_receiver(&self) {
+        // Who has asked and does not wait yet holds the lock.
+        drop(self.state.lock());
+        self.filled.notify_all();
     }
 
     /// How many items wait.

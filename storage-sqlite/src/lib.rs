@@ -36,6 +36,7 @@ mod retained;
 mod scan;
 mod session;
 mod subscription;
+mod sync;
 mod will;
 
 mod answer;

@@ -79,11 +79,12 @@ fn behind_a_damaged_frame(mut frames: Frames<impl Read>, salts: &[u8]) -> io::Re
         if stopped_at.is_none() && !whole {
             stopped_at = Some(frame.at);
             transaction_ended = ours && frame.commits > 0;
-        } else if stopped_at.is_some() && whole {
+        } else if stopped_at.is_some() && whole && frame.commits > 0 {
+            // (What of a transaction was written before its end is none: it may spill while the one before is synced.)
             if transaction_ended {
                 return Ok(stopped_at);
             }
-            transaction_ended = frame.commits > 0;
+            transaction_ended = true;
         }
     }
     Ok(None)

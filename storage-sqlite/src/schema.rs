@@ -53,6 +53,8 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
     db.pragma_update(None, "foreign_keys", false)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "cache_size", -16_000)?;
+    // Commits are synced outside of the engine (`sync.rs`); it syncs around checkpoints.
+    db.pragma_update(None, "synchronous", "NORMAL")?;
     // The writer does it itself when nobody waits for it.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.set_prepared_statement_cache_capacity(128);

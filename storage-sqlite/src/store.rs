@@ -23,6 +23,7 @@ use crate::log;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
 use crate::schema;
+use crate::sync::Syncer;
 use crate::writer::{Command, Counters, Writer};
 
 /// Where a [`SqliteStore`] lies, what it promises, and its limits.
@@ -146,24 +147,30 @@ impl SqliteStore {
         let reads: Arc<Channel<Read>> = Arc::new(Channel::new(1024, usize::MAX));
         let counters = Arc::new(Counters::default());
         let (mut threads, mut ended) = (Vec::new(), Vec::new());
+        let fail = {
+            let (commands, reads) = (Arc::clone(&commands), Arc::clone(&reads));
+            move || {
+                commands.abandon();
+                reads.abandon();
+            }
+        };
+        let last_commit = mark.last(stored.flatten().unwrap_or(0));
+        let syncer = {
+            let (commands, fail) = (Arc::clone(&commands), fail.clone());
+            let done = move |well| if well { commands.wake_receiver() } else { fail() };
+            Syncer::start(path.with_extension("db-wal"), mark, done).map_err(no_thread)?
+        };
         let writer = Writer {
             db: writing,
             commands: Arc::clone(&commands),
             counters: Arc::clone(&counters),
             max_durability: durability,
-            fail: {
-                let (commands, reads) = (Arc::clone(&commands), Arc::clone(&reads));
-                Box::new(move || {
-                    commands.abandon();
-                    reads.abandon();
-                })
-            },
-            synced: true,
+            syncer,
+            fail: Box::new(fail),
             groups: 0,
             bytes: 0,
             pace: Pace::default(),
-            last_commit: mark.last(stored.flatten().unwrap_or(0)),
-            mark,
+            last_commit,
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for db in reading {
@@ -224,9 +231,11 @@ fn spawn(
         let _end = End(latch);
         work();
     };
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
-        StoreError::not_applied(ErrorKind::Fatal, format!("cannot start the thread {name}: {error}"))
-    })
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(no_thread)
+}
+
+fn no_thread(error: std::io::Error) -> StoreError {
+    StoreError::not_applied(ErrorKind::Fatal, format!("cannot start a thread: {error}"))
 }
 
 /// What is answered for work that was taken and never answered.

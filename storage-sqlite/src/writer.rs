@@ -4,22 +4,22 @@
 //! anything is changed; one that fails later (a full disk, a damaged row) is rare, and costs: the transaction is rolled
 //! back and what was applied before is applied again, with the same outcomes. So no batch pays for a savepoint.
 //!
-//! While a commit syncs, what comes waits, and is the next transaction: the slower the disk, the larger the group.
+//! A commit is synced by another thread (`sync.rs`) while what comes is applied already: it is the next transaction, and is
+//! committed when the sync has ended. The slower the disk, the larger the group.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use opifex_storage::{
-    Batch, CommitMark, Durability, ErrorKind, OpenSession, OpenedSession, Outcome, Result, StoreError,
-};
+use opifex_storage::{Batch, Durability, ErrorKind, OpenSession, OpenedSession, Outcome, Result, StoreError};
 use rusqlite::Connection;
 
-use crate::answer::{Asker, Latch};
-use crate::channel::Channel;
+use crate::answer::Asker;
+use crate::channel::{Channel, Wait};
 use crate::fault::{Fault, kind_of, of_engine};
 use crate::pace::Pace;
 use crate::state::State;
+use crate::sync::{Commitment, Syncer, Waiters, Written};
 
 /// A transaction takes no more commands than this, so that the first of it does not wait for ever.
 const MAX_GROUP: usize = 4096;
@@ -33,9 +33,6 @@ const MAX_UNTOLD: usize = 256;
 /// The write-ahead log is copied into the database after so many transactions or bytes.
 const CHECKPOINT_GROUPS: usize = 500;
 const CHECKPOINT_BYTES: usize = 16 << 20;
-
-/// What the commit of a transaction comes to: the level that it reached.
-pub(crate) type Commitment = Latch<Result<Durability>>;
 
 /// A batch that has its place in the order.
 pub(crate) struct Ordered {
@@ -88,23 +85,21 @@ pub(crate) struct Writer {
     pub(crate) max_durability: Durability,
     /// Closes the store when the engine fails, or this thread does.
     pub(crate) fail: Box<dyn Fn() + Send>,
-    pub(crate) synced: bool,
+    pub(crate) syncer: Syncer,
     pub(crate) groups: usize,
     pub(crate) bytes: usize,
     pub(crate) pace: Pace,
-    /// The number of the last commit, and where it stands outside of the database.
+    /// The number of the last commit.
     pub(crate) last_commit: u64,
-    pub(crate) mark: CommitMark,
 }
 
 /// A transaction that is open.
 struct Group {
-    commitment: Arc<Commitment>,
+    waiters: Waiters,
     /// What was applied, in order: the transaction can be made again from it.
     work: Vec<Work>,
     /// Batches that were applied and whose callers do not know it yet.
     applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
-    opened: Vec<(Asker<Result<OpenedSession>>, OpenedSession)>,
     batches: usize,
     bytes: usize,
     /// The number of its commit, if that changes something.
@@ -120,10 +115,9 @@ enum Work {
 impl Group {
     fn new() -> Group {
         Group {
-            commitment: Arc::new(Latch::new()),
+            waiters: Waiters::new(),
             work: Vec::new(),
             applied: Vec::new(),
-            opened: Vec::new(),
             batches: 0,
             bytes: 0,
             commit: None,
@@ -133,26 +127,16 @@ impl Group {
     /// Tells what was applied that it is ordered: some at a time, since each telling may wake a thread.
     fn tell_ordered(&mut self) {
         for (asker, outcomes) in self.applied.drain(..) {
-            asker.give(Ok(Ordered { outcomes, commitment: Arc::clone(&self.commitment) }));
+            asker.give(Ok(Ordered { outcomes, commitment: Arc::clone(&self.waiters.commitment) }));
         }
     }
 
     /// Tells everybody that the transaction failed.
     fn tell_failed(&mut self, error: &StoreError) {
-        self.commitment.give(Err(error.clone()));
+        self.waiters.tell(Err(error.clone()));
         for (asker, _) in self.applied.drain(..) {
             asker.give(Err(error.clone()));
         }
-        for (asker, _) in self.opened.drain(..) {
-            asker.give(Err(error.clone()));
-        }
-    }
-}
-
-impl Drop for Group {
-    /// Nobody waits for ever, whatever happened to the writer.
-    fn drop(&mut self) {
-        self.tell_failed(&StoreError::unknown(ErrorKind::Fatal, "the writer of the store failed"));
     }
 }
 
@@ -171,6 +155,9 @@ impl Writer {
             }
             self.checkpoint_if_long();
         }
+        if self.syncer.wait().is_err() {
+            return;
+        }
         // The log goes with the last connection; what is ordered is durable without that.
         let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
@@ -178,8 +165,7 @@ impl Writer {
     /// One transaction of what waits now. Answers whether the store can go on.
     fn transact(&mut self, first: Command) -> bool {
         let durability = first.durability().clamp(Durability::Process, self.max_durability);
-        let begun = self.sync_for(durability).and_then(|()| self.execute("BEGIN IMMEDIATE"));
-        if let Err(error) = begun {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             first.refuse(told(&error));
             return self.survives(&error);
         }
@@ -200,7 +186,7 @@ impl Writer {
     ) -> Result<(), rusqlite::Error> {
         // What wants more of the disk than this transaction gives begins the next one.
         let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
-        let deadline = self.pace.deadline();
+        let mut deadline = None;
         let mut state = State::new(&self.db);
         let mut next = Some(first);
         while let Some(command) = next {
@@ -218,10 +204,16 @@ impl Writer {
             }
             next = self.commands.try_receive_if(joins).or_else(|| {
                 group.tell_ordered();
-                match self.pace.expects_more(group.batches) {
-                    true => self.commands.receive_if_until(joins, deadline),
-                    false => self.commands.try_receive_if(joins),
-                }
+                self.commands.receive_if_while(joins, || {
+                    if self.syncer.is_busy() {
+                        // It cannot be committed yet, and who was told of the last commit cannot be back.
+                        return Wait::UntilWoken;
+                    }
+                    match self.pace.expects_more(group.batches) {
+                        true => Wait::Until(*deadline.get_or_insert_with(|| self.pace.deadline())),
+                        false => Wait::No,
+                    }
+                })
             });
         }
         group.tell_ordered();
@@ -248,42 +240,43 @@ impl Writer {
         Ok(state)
     }
 
-    /// Sets whether a commit is synced; only between transactions.
-    fn sync_for(&mut self, durability: Durability) -> rusqlite::Result<()> {
-        let sync = durability >= Durability::Disk;
-        if sync != self.synced {
-            self.db.execute_batch(if sync {
-                "PRAGMA synchronous = FULL"
-            } else {
-                "PRAGMA synchronous = NORMAL"
-            })?;
-            self.synced = sync;
-        }
-        Ok(())
-    }
-
     fn commit(&mut self, mut group: Group, durability: Durability) -> bool {
+        // What of the transaction before did not come to the disk makes an end of this one, too.
+        let synced = match self.syncer.wait() {
+            Ok(took) => took,
+            Err(error) => {
+                let _ = self.execute("ROLLBACK");
+                group.tell_failed(&error);
+                return false;
+            }
+        };
         let begun = Instant::now();
         if let Err(error) = self.execute("COMMIT") {
             return self.roll_back(group, error, true);
-        }
-        self.pace.committed(group.batches, self.commands.len(), begun.elapsed());
-        if let Some(number) = group.commit {
-            self.last_commit = number;
-            // A power loss may take one that was not synced, and that is no damage.
-            if durability == self.max_durability {
-                self.mark.set(number);
-            }
         }
         self.groups += 1;
         self.bytes += group.bytes;
         self.counters.batches.fetch_add(group.batches as u64, Ordering::Relaxed);
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        group.commitment.give(Ok(durability));
-        for (asker, opened) in group.opened.drain(..) {
-            asker.give(Ok(opened));
+        self.last_commit = group.commit.unwrap_or(self.last_commit);
+        let (waiting, alone) = (self.commands.len(), group.batches == 1);
+        self.pace.committed(group.batches, waiting, synced.max(begun.elapsed()));
+        let written = Written {
+            waiters: group.waiters,
+            level: durability,
+            syncs: durability >= Durability::Disk && group.commit.is_some(),
+            // A power loss may take a commit that asked for less than the store offers, and that is no damage.
+            mark: group.commit.filter(|_| durability == self.max_durability),
+        };
+        if written.syncs && !(alone && waiting == 0) {
+            self.syncer.begin(written);
+            return true;
         }
-        true
+        let settled = self.syncer.settle(written).is_ok();
+        if !settled {
+            (self.fail)();
+        }
+        settled
     }
 
     /// The transaction failed: everything of it fails, and the store goes on from its last commit, if it can.
@@ -318,6 +311,9 @@ impl Writer {
         if self.groups < CHECKPOINT_GROUPS && self.bytes < CHECKPOINT_BYTES {
             return;
         }
+        if self.syncer.wait().is_err() {
+            return;
+        }
         (self.groups, self.bytes) = (0, 0);
         // One that fails or finds readers in its way leaves a longer log, and is tried again.
         let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
@@ -347,7 +343,7 @@ fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refus
         },
         Command::Open(open, asker) => match state.open_session(&open) {
             Ok(opened) => {
-                group.opened.push((asker, opened));
+                group.waiters.opened.push((asker, opened));
                 group.work.push(Work::Open(open));
                 Ok(Refused::NoTrace)
             }

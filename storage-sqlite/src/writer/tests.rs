@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{connect, message, topic};
-use opifex_storage::{Author, Certainty, Op, RecordVersion, Timestamp};
+use opifex_storage::{Author, Certainty, CommitMark, Op, RecordVersion, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
@@ -23,6 +23,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::with_log("opifex.db-wal")
+    }
+
+    /// One that syncs the file of this name.
+    fn with_log(name: &str) -> Bench {
         let place = tempfile::tempdir().expect("a directory");
         let db = open_for_writing(&place.path().join("opifex.db")).expect("it opens");
         let commands = Arc::new(Channel::new(100, usize::MAX));
@@ -34,18 +39,23 @@ impl Bench {
                 commands.abandon();
             }
         };
+        let syncer = {
+            let (commands, fail) = (Arc::clone(&commands), fail.clone());
+            let mark = CommitMark::open(place.path()).expect("it is made");
+            let done = move |well| if well { commands.wake_receiver() } else { fail() };
+            Syncer::start(place.path().join(name), mark, done).expect("a thread")
+        };
         let writer = Writer {
             db,
             commands,
             counters: Arc::default(),
             max_durability: Durability::Disk,
             fail: Box::new(fail),
-            synced: true,
+            syncer,
             groups: 0,
             bytes: 0,
             pace: Pace::default(),
             last_commit: 0,
-            mark: CommitMark::open(place.path()).expect("it is made"),
         };
         Bench { writer, failed, _place: place }
     }
@@ -195,7 +205,7 @@ fn a_writer_that_goes_leaves_nobody_waiting() {
     let bench = Bench::new();
     let queued = bench.submit(retain("r", ""));
     let group = Group::new();
-    let commitment = Arc::clone(&group.commitment);
+    let commitment = Arc::clone(&group.waiters.commitment);
     drop(group);
     let error = block_on(commitment.wait()).expect_err("it was never committed");
     assert_eq!(error.kind(), ErrorKind::Fatal);
@@ -205,20 +215,55 @@ fn a_writer_that_goes_leaves_nobody_waiting() {
 
 #[test]
 fn what_asks_for_less_is_not_synced_and_what_asks_for_more_begins_anew() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with_log("there is no such file");
     let submit = |bench: &Bench, durability| {
         let (asker, ordered) = answer();
-        bench.put(Command::Submit(Batch::new(Author::Broker, durability, Timestamp(1)), asker));
+        let batch = Batch::new(Author::Broker, durability, Timestamp(1)).with(retain("r", ""));
+        bench.put(Command::Submit(batch, asker));
         ordered
     };
     let weak = submit(&bench, Durability::Process);
     let strong = submit(&bench, Durability::Disk);
     let weak_again = submit(&bench, Durability::Memory);
+    assert!(bench.transact(), "nothing is synced");
+    let weak = ordered(weak).expect("it is applied");
+    assert_eq!(block_on(weak.commitment.wait()), Ok(Durability::Process));
+    assert!(bench.transact(), "the sync is under way");
+    for answer in [strong, weak_again] {
+        let error = block_on(ordered(answer).expect("it is applied").commitment.wait()).expect_err("no sync");
+        assert_eq!((error.kind(), error.certainty()), (ErrorKind::Fatal, Certainty::Unknown), "{error}");
+        assert!(error.to_string().contains("there is no such file"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_applied_while_a_sync_failed_fails_with_it() {
+    let mut bench = Bench::with_log("there is no such file");
+    let first = [bench.submit(retain("a", "")), bench.submit(retain("b", ""))];
+    assert!(bench.transact(), "the sync is under way");
+    let behind = bench.submit(retain("c", ""));
+    // Unless the sync has failed before, and with it the queue.
+    let went_on =
+        bench.writer.commands.try_receive_if(|_| true).is_some_and(|first| bench.writer.transact(first));
+    assert!(!went_on, "nothing is known of the log any more");
+    assert!(bench.has_failed());
+    for answer in first {
+        let error = block_on(ordered(answer).expect("it is applied").commitment.wait()).expect_err("no sync");
+        assert_eq!(error.certainty(), Certainty::Unknown, "{error}");
+    }
+    match block_on(behind) {
+        Some(Ok(ordered)) => drop(block_on(ordered.commitment.wait()).expect_err("it was taken back")),
+        Some(Err(_)) | None => {}
+    }
+}
+
+#[test]
+fn nothing_is_synced_for_what_changed_nothing() {
+    let mut bench = Bench::with_log("there is no such file");
+    let answers = [bench.submit(Op::Unretain(topic("a"))), bench.submit(Op::Unretain(topic("b")))];
     assert!(bench.transact());
-    assert!(!bench.writer.synced);
-    assert!(bench.transact());
-    assert!(bench.writer.synced);
-    let levels = [weak, strong, weak_again]
-        .map(|answer| block_on(ordered(answer).expect("it is applied").commitment.wait()));
-    assert_eq!(levels, [Ok(Durability::Process), Ok(Durability::Disk), Ok(Durability::Disk)]);
+    for answer in answers {
+        assert_eq!(block_on(ordered(answer).expect("applied").commitment.wait()), Ok(Durability::Disk));
+    }
+    assert!(!bench.has_failed());
 }

@@ -1,0 +1,211 @@
+//! Syncing beside the writer: a thread that brings the write-ahead log to the disk, then tells those who wait for it.
+//!
+//! If the engine synced at each commit, nothing could be applied meanwhile. So transactions are committed without
+//! (`synchronous = NORMAL`, under which the engine still syncs log and database around a checkpoint), and the log is
+//! synced here while the writer applies the next transaction. That one is committed, which writes it into the log, when
+//! the sync has ended: a crash leaves parts of *one* transaction behind the last whole one, as `log.rs` expects.
+//!
+//! One transaction is under way here at a time; there is no queue.
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use opifex_storage::{CommitMark, Durability, ErrorKind, OpenedSession, Result, StoreError};
+use parking_lot::{Condvar, Mutex};
+
+use crate::answer::{Asker, Latch};
+
+/// What the commit of a transaction comes to: the level that it reached.
+pub(crate) type Commitment = Latch<Result<Durability>>;
+
+/// Who waits for a transaction to be durable. None of them waits for ever, whatever happens to the threads.
+pub(crate) struct Waiters {
+    pub(crate) commitment: Arc<Commitment>,
+    pub(crate) opened: Vec<(Asker<Result<OpenedSession>>, OpenedSession)>,
+}
+
+impl Waiters {
+    pub(crate) fn new() -> Waiters {
+        Waiters { commitment: Arc::new(Latch::new()), opened: Vec::new() }
+    }
+
+    /// Tells all of them what became of the transaction.
+    pub(crate) fn tell(&mut self, reached: Result<Durability>) {
+        for (asker, opened) in self.opened.drain(..) {
+            asker.give(reached.clone().map(|_| opened));
+        }
+        self.commitment.give(reached);
+    }
+}
+
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        // Does nothing where it was told.
+        self.tell(Err(StoreError::unknown(ErrorKind::Fatal, "the writer of the store failed")));
+    }
+}
+
+/// A transaction that stands in the log.
+pub(crate) struct Written {
+    pub(crate) waiters: Waiters,
+    /// The level that it then has reached.
+    pub(crate) level: Durability,
+    /// Whether the log is to be synced for it.
+    pub(crate) syncs: bool,
+    /// The number that the mark takes then.
+    pub(crate) mark: Option<u64>,
+}
+
+/// The log's file, and the mark of what of it is durable.
+struct Log {
+    path: PathBuf,
+    file: Option<File>,
+    mark: CommitMark,
+}
+
+impl Log {
+    fn file(&mut self) -> std::io::Result<&File> {
+        if self.file.is_none() {
+            // For writing, which some systems want of who syncs.
+            self.file = Some(OpenOptions::new().write(true).open(&self.path)?);
+        }
+        Ok(self.file.as_ref().expect("it was opened above"))
+    }
+
+    /// Syncs what is in the log where that is asked for, tells the transaction's waiters, and answers how long it took.
+    fn settle(&mut self, mut written: Written) -> Result<Duration> {
+        let begun = Instant::now();
+        let synced = if written.syncs { self.file().and_then(File::sync_data) } else { Ok(()) };
+        match synced {
+            Ok(()) => {
+                if let Some(number) = written.mark {
+                    self.mark.set(number);
+                }
+                written.waiters.tell(Ok(written.level));
+                Ok(begun.elapsed())
+            }
+            Err(error) => {
+                // A sync that failed leaves open what of it is on disk.
+                let what = format!("a commit failed: cannot sync {}: {error}", self.path.display());
+                let error = StoreError::unknown(ErrorKind::Fatal, what);
+                written.waiters.tell(Err(error.clone()));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The thread.
+pub(crate) struct Syncer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    work: Mutex<Work>,
+    changed: Condvar,
+    log: Mutex<Log>,
+}
+
+struct Work {
+    given: Option<Written>,
+    /// Something was given, and has not ended.
+    busy: bool,
+    ended: bool,
+    /// What the last sync came to.
+    last: Result<Duration>,
+}
+
+impl Syncer {
+    /// Starts the thread over the log at this path. `done` is called after each sync and told whether it went well.
+    pub(crate) fn start(
+        path: PathBuf,
+        mark: CommitMark,
+        done: impl Fn(bool) + Send + 'static,
+    ) -> std::io::Result<Syncer> {
+        let work = Work { given: None, busy: false, ended: false, last: Ok(Duration::ZERO) };
+        let log = Log { path, file: None, mark };
+        let shared =
+            Arc::new(Shared { work: Mutex::new(work), changed: Condvar::new(), log: Mutex::new(log) });
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name("sqlite-sync".into()).spawn(move || shared.run(done))?
+        };
+        Ok(Syncer { shared, thread: Some(thread) })
+    }
+
+    /// Gives the thread a transaction; the one before has ended.
+    pub(crate) fn begin(&self, written: Written) {
+        let mut work = self.shared.work.lock();
+        (work.given, work.busy) = (Some(written), true);
+        drop(work);
+        self.shared.changed.notify_all();
+    }
+
+    /// The same on the caller's own thread, which is sooner done where nothing else waits to be applied, or nothing is to
+    /// be synced.
+    pub(crate) fn settle(&self, written: Written) -> Result<Duration> {
+        let last = self.shared.log.lock().settle(written);
+        self.shared.work.lock().last = last.clone();
+        last
+    }
+
+    /// Whether a sync is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.shared.work.lock().busy
+    }
+
+    /// Waits until no sync is under way, and answers how long the last one took.
+    ///
+    /// # Errors
+    /// The last one failed: nothing can be said of the log any more.
+    pub(crate) fn wait(&self) -> Result<Duration> {
+        let mut work = self.shared.work.lock();
+        while work.busy {
+            self.shared.changed.wait(&mut work);
+        }
+        work.last.clone()
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.shared.work.lock().ended = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // Should it have panicked, it has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, done: impl Fn(bool)) {
+        while let Some(written) = self.next() {
+            let last = self.log.lock().settle(written);
+            let well = last.is_ok();
+            let mut work = self.work.lock();
+            (work.last, work.busy) = (last, false);
+            drop(work);
+            self.changed.notify_all();
+            done(well);
+        }
+    }
+
+    /// Waits for a transaction; `None`: there will be none.
+    fn next(&self) -> Option<Written> {
+        let mut work = self.work.lock();
+        loop {
+            if let Some(written) = work.given.take() {
+                return Some(written);
+            }
+            if work.ended {
+                return None;
+            }
+            self.changed.wait(&mut work);
+        }
+    }
+}
