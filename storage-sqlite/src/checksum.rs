@@ -123,10 +123,46 @@ impl ToSql for Field<'_> {
     }
 }
 
+/// A checksum over many short pieces, which are gathered: each call for itself costs more than its bytes.
+struct Sum {
+    of_before: u32,
+    gathered: [u8; 256],
+    len: usize,
+}
+
+impl Default for Sum {
+    fn default() -> Sum {
+        Sum { of_before: 0, gathered: [0; 256], len: 0 }
+    }
+}
+
+impl Sum {
+    fn add(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.gathered.len() - self.len {
+            self.end();
+        }
+        match self.gathered.get_mut(self.len..self.len + bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.of_before = crc32c::crc32c_append(self.of_before, bytes),
+        }
+    }
+
+    /// Of all that was added.
+    fn end(&mut self) -> u32 {
+        self.of_before = crc32c::crc32c_append(self.of_before, &self.gathered[..self.len]);
+        self.len = 0;
+        self.of_before
+    }
+}
+
 impl Table {
     /// The checksum of a row with these columns.
     pub(crate) fn checksum<'a>(&self, fields: impl IntoIterator<Item = Field<'a>>) -> i64 {
-        let mut sum = crc32c::crc32c(self.name.as_bytes());
+        let mut sum = Sum::default();
+        sum.add(self.name.as_bytes());
         for Field(value) in fields {
             let (tag, number, bytes): (u8, i64, &[u8]) = match value {
                 ValueRef::Null => (0, 0, &[]),
@@ -137,12 +173,10 @@ impl Table {
             };
             let mut head = [tag; 9];
             head[1..].copy_from_slice(&number.to_le_bytes());
-            sum = crc32c::crc32c_append(sum, &head);
-            if !bytes.is_empty() {
-                sum = crc32c::crc32c_append(sum, bytes);
-            }
+            sum.add(&head);
+            sum.add(bytes);
         }
-        i64::from(sum)
+        i64::from(sum.end())
     }
 
     /// Reads a row whose columns begin at `first`, in the table's order, with the checksum behind them. What is wrong

@@ -3,10 +3,10 @@
 //! How the tables change is in `batch.rs` (batches) and `session.rs` (opening and ending sessions); each table has a
 //! file of its own. Beginning and committing is the writer's and the readers' business.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use opifex_storage::{StoreError, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params_from_iter};
 
 use crate::checksum::{Field, Table};
 use crate::counters::Counters;
@@ -22,6 +22,8 @@ pub(crate) struct State<'db> {
     changed: Cell<bool>,
     /// How many rows the connection had changed when the transaction began.
     changes_before: u64,
+    /// Statements that the transaction has used: a handful, found sooner here than in the connection's cache.
+    statements: RefCell<Vec<(&'static str, CachedStatement<'db>)>>,
 }
 
 impl<'db> State<'db> {
@@ -32,7 +34,24 @@ impl<'db> State<'db> {
             counters: Counters::default(),
             changed: Cell::new(false),
             changes_before: db.total_changes(),
+            statements: RefCell::default(),
         }
+    }
+
+    /// Runs something with a prepared statement.
+    fn with_statement<T>(
+        &self,
+        sql: &'static str,
+        run: impl FnOnce(&mut CachedStatement<'db>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let mut used = self.statements.borrow_mut();
+        let kept = used.iter().position(|(other, _)| std::ptr::eq(*other, sql)).map(|at| used.swap_remove(at).1);
+        // Not while it runs: it may ask for others.
+        drop(used);
+        let mut statement = kept.map_or_else(|| self.db.prepare_cached(sql), Ok)?;
+        let result = run(&mut statement);
+        self.statements.borrow_mut().push((sql, statement));
+        result
     }
 
     /// Whether something was changed since this was last asked.
@@ -57,13 +76,13 @@ impl<'db> State<'db> {
     }
 
     /// Runs a statement that changes; answers how many rows it changed.
-    pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+    pub(crate) fn execute(&self, sql: &'static str, params: impl Params) -> Result<usize> {
         self.note_change();
-        Ok(self.db.prepare_cached(sql)?.execute(params)?)
+        Ok(self.with_statement(sql, |statement| statement.execute(params))?)
     }
 
     /// Writes a row with its checksum, which is the statement's last parameter; answers how many rows it changed.
-    pub(crate) fn write(&self, table: &Table, sql: &str, fields: &[Field<'_>]) -> Result<usize> {
+    pub(crate) fn write(&self, table: &Table, sql: &'static str, fields: &[Field<'_>]) -> Result<usize> {
         let checksum = Field::from(table.checksum(fields.iter().copied()));
         self.execute(sql, params_from_iter(fields.iter().chain([&checksum])))
     }

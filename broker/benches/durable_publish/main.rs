@@ -19,6 +19,10 @@ use broker_side::{Measured, published};
 use opifex_storage_sled::SledStore;
 use opifex_storage_sqlite::SqliteStore;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Time that a round measures.
 const ROUND: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;

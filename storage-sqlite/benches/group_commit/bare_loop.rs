@@ -30,15 +30,14 @@ pub(crate) fn messages_a_second(dir: &Path, batch: usize, round: Duration) -> f6
         for _ in 0..batch {
             seq += 1;
             run(
-                "INSERT INTO messages (refs, topic, qos, properties, payload, checksum) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![1, "t", 1, &[][..] as &[u8], &PAYLOAD[..], CHECKSUM],
+                "INSERT INTO messages (id, refs, topic, qos, properties, payload, refs_check, checksum) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, -?2, ?7)",
+                params![seq, 1, "t", 1, &[][..] as &[u8], &PAYLOAD[..], CHECKSUM],
             );
-            let body = db.last_insert_rowid();
             run(
                 "INSERT INTO queue (session, seq, message, size, qos, retain, checksum) \
                  VALUES (1, ?1, ?2, 257, 1, 0, ?3)",
-                params![seq, body, CHECKSUM],
+                params![seq, seq, CHECKSUM],
             );
         }
         run(
