@@ -45,7 +45,8 @@ impl<'db> State<'db> {
         run: impl FnOnce(&mut CachedStatement<'db>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         let mut used = self.statements.borrow_mut();
-        let kept = used.iter().position(|(other, _)| std::ptr::eq(*other, sql)).map(|at| used.swap_remove(at).1);
+        let kept =
+            used.iter().position(|(other, _)| std::ptr::eq(*other, sql)).map(|at| used.swap_remove(at).1);
         // Not while it runs: it may ask for others.
         drop(used);
         let mut statement = kept.map_or_else(|| self.db.prepare_cached(sql), Ok)?;
