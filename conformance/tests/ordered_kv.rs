@@ -24,6 +24,10 @@ impl Factory for OverTree {
     async fn open(&self, place: &Tree) -> Result<KvPersistence<Tree>> {
         KvPersistence::open(place.clone())
     }
+
+    fn name(&self) -> String {
+        if self.quick_reads { "Tree, reads on the caller's thread" } else { "Tree" }.to_owned()
+    }
 }
 
 mod with_reads_on_the_callers_thread {

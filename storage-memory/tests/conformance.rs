@@ -1,28 +1,10 @@
 //! The contract's cases on the memory store.
 
-use opifex_conformance::{Factory, persistence_suite};
-use opifex_storage::Result;
-use opifex_storage_memory::{MemoryOptions, MemoryStore};
+use opifex_conformance::persistence_suite;
 
-struct Memory;
+#[path = "conformance/factory.rs"]
+mod factory;
 
-impl Factory for Memory {
-    type Store = MemoryStore;
-    /// What the store of the place holds, whether somebody has it open or not.
-    type Place = MemoryStore;
-
-    fn place(&self) -> MemoryStore {
-        MemoryStore::with_options(MemoryOptions {
-            max_message_bytes: 3 << 20,
-            max_batch_ops: 20_000,
-            max_batch_bytes: 12 << 20,
-            max_retained_messages: 101_000,
-        })
-    }
-
-    async fn open(&self, place: &MemoryStore) -> Result<MemoryStore> {
-        Ok(place.reopen())
-    }
-}
+use factory::Memory;
 
 persistence_suite!(Memory);
