@@ -100,6 +100,8 @@ macro_rules! __contract {
                 "QUE-21" the_record_counts_items_and_bytes
                 "QUE-22" a_session_can_be_a_target_for_itself_and_for_its_shares
                 "QUE-23" a_large_fan_out_reaches_every_session
+                "QUE-24" order_goes_on_over_reopenings
+                "QUE-25" a_long_queue_is_replayed_page_by_page
             }
             inflight {
                 "INF-01" assigning_records_the_packet_id
@@ -144,11 +146,11 @@ macro_rules! __contract {
                 "RET-13" retained_messages_outlive_their_publishers_session
                 "RET-14" filters_find_exactly_what_they_match
                 "RET-15" pages_of_one_find_everything
-                "RET-16" an_exact_filter_among_100_000_costs_one_look_up
-                "RET-17" a_plus_among_100_000_costs_the_values_at_its_level
-                "RET-18" two_pluses_among_100_000_cost_the_values_at_both_levels
-                "RET-19" a_hash_among_100_000_costs_what_lies_below_it
-                "RET-20" a_wildcard_among_100_000_that_finds_nothing_costs_nothing
+                "RET-16" an_exact_filter_among_many_costs_one_look_up
+                "RET-17" a_plus_among_many_costs_the_values_at_its_level
+                "RET-18" two_pluses_among_many_cost_the_values_at_both_levels
+                "RET-19" a_hash_among_many_costs_what_lies_below_it
+                "RET-20" a_wildcard_among_many_that_finds_nothing_costs_nothing
                 "RET-21" no_page_looks_at_everything
             }
             restoring {
@@ -287,6 +289,7 @@ macro_rules! __contract {
                 "PAG-12" a_queue_is_followed_while_it_changes
                 "PAG-13" a_walk_over_many_empty_sessions_comes_to_its_end
                 "PAG-14" a_walk_shows_every_will_of_a_session
+                "PAG-15" a_page_that_was_read_stays_as_it_was
             }
             limits {
                 "LIM-01" the_declared_limits_are_sane
@@ -314,6 +317,10 @@ macro_rules! __contract {
                 "FID-10" the_expiry_comes_back
                 "FID-11" the_longest_topics_come_back
                 "FID-12" equal_messages_are_not_merged
+                "FID-13" long_payloads_come_back_from_everywhere
+                "FID-14" the_longest_properties_come_back
+                "FID-15" every_character_of_one_byte_is_itself
+                "FID-16" one_message_in_many_places_is_there_until_the_last_lets_go
             }
             closing {
                 "CLO-01" a_closed_store_refuses_every_call
@@ -321,6 +328,7 @@ macro_rules! __contract {
                 "CLO-03" closing_makes_what_was_ordered_durable
                 "CLO-04" reopening_changes_nothing
                 "CLO-05" versions_go_on_after_reopening
+                "CLO-06" a_store_that_is_open_is_opened_again_as_declared
             }
             concurrency {
                 "CON-01" publishers_at_once_get_dense_numbers

@@ -10,7 +10,8 @@ use crate::Waiver;
 /// Makes the stores that the cases run on.
 ///
 /// Where the backend's limits are options, choose modest ones: cases go up to the declared limits and one beyond.
-/// They ask for batches of at least 256 operations, messages of at least 2 MiB, and at least 101,000 retained messages.
+/// They ask for batches of at least 256 operations, messages of at least 2 MiB, and at least 26,000 retained messages (in
+/// the long tier 101,000).
 pub trait Factory: Send + Sync + 'static {
     /// The backend.
     type Store: Persistence;

@@ -178,9 +178,13 @@ impl<F: Factory> Subject<F> {
     /// Submits a batch that must be refused for this reason, without a trace.
     pub async fn refuse(&self, mut batch: Batch, kind: ErrorKind) -> StoreError {
         batch.now = self.advance(batch.now);
-        let what = format!("{batch:.200?}");
+        // Only shared messages are copied; written out it may be megabytes.
+        let ops = batch.ops.clone();
         let error = match self.store().submit(batch).await {
-            Ok(receipt) => panic!("applied with {:?}, must be {kind:?}: {what}", receipt.outcomes()),
+            Ok(receipt) => {
+                let written: String = format!("{ops:?}").chars().take(400).collect();
+                panic!("applied with {:.400?}, must be {kind:?}: {written}", receipt.outcomes())
+            }
             Err(error) => error,
         };
         assert_eq!(error.kind(), kind, "{error}");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use opifex_storage::{ErrorKind, Op, PageLimit, Persistence, RecordKind, Result, Seq};
+use opifex_storage::{Durability, ErrorKind, Op, PageLimit, Persistence, RecordKind, Result, Seq};
 
 use crate::script::{START, connect, filter, id, message, target};
 use crate::{Factory, Subject};
@@ -75,4 +75,30 @@ pub async fn versions_go_on_after_reopening<F: Factory>(mut s: Subject<F>) {
     s.reopen().await;
     assert_eq!(s.retained(&["r"]).await.0[0].version, first);
     assert_ne!(s.retain(message("r", "x")).await, first);
+}
+
+/// A store that one process alone may have open refuses whoever opens it too, and goes on; another one lets both see what
+/// either wrote. What lies in no directory cannot be opened from outside.
+pub async fn a_store_that_is_open_is_opened_again_as_declared<F: Factory>(s: Subject<F>) {
+    let exclusive = s.capabilities().exclusive;
+    s.claimed(if exclusive { "exclusive" } else { "shared" });
+    if exclusive && s.strongest() == Durability::Memory {
+        return;
+    }
+    if exclusive && s.factory().directory(s.place()).is_none() {
+        s.not_verified("exclusive", "the factory names no directory that a second store could be opened in");
+        return;
+    }
+    s.retain(message("r/1", "")).await;
+    let second = s.factory().open(s.place()).await;
+    if exclusive {
+        let error = second.err().expect("a second store in the directory is refused");
+        assert!(!error.to_string().is_empty(), "it says why");
+    } else {
+        let second = second.expect("a store that is shared can be opened twice");
+        let found = second.retained(&[filter("#")], None, PageLimit::items(10)).await;
+        assert_eq!(found.expect("it can be read").items.len(), 1);
+    }
+    s.retain(message("r/2", "")).await;
+    assert_eq!(s.topics(&["#"]).await, ["r/1", "r/2"]);
 }

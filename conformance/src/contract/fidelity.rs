@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use opifex_packet::{Properties, Property, QoS};
-use opifex_storage::{Message, Op, OpenSession, Outcome, RecordKind};
+use opifex_storage::{Message, Op, OpenSession, Outcome, Persistence, RecordKind};
 
 use crate::script::{at, connect, filter, id, message, subscription, target, topic, will};
 use crate::{Factory, Subject};
@@ -30,6 +30,17 @@ fn confusable() -> Vec<String> {
         "cafe\u{301}",
         "\u{212b}",
         "\u{c5}",
+        "A\u{30a}",
+        "\u{1e69}",
+        "s\u{323}\u{307}",
+        "s\u{307}\u{323}",
+        "\u{ac00}",
+        "\u{1100}\u{1161}",
+        "\u{fb01}",
+        "fi",
+        "\u{2460}",
+        "\u{ff11}",
+        "1",
         "\u{df}",
         "ss",
         "SS",
@@ -198,7 +209,8 @@ pub async fn payloads_of_many_sizes_come_back<F: Factory>(s: Subject<F>) {
     let c = s.connect("c").await;
     let mut sizes = vec![1, 127, 128, 255, 256, 4095, 4096, 4097, 16_383, 16_384];
     sizes.extend([65_534, 65_535, 65_536, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1]);
-    let payload = |size: usize| Bytes::from_iter((0..size).map(|n| (n * 31 + n / 251) as u8));
+    let longest = Bytes::from_iter((0..(1 << 20) + 1).map(|n: u32| (n * 31 + n / 251) as u8));
+    let payload = |size: usize| longest.slice(..size);
     for size in &sizes {
         s.enqueue_message(id(&c), Message { payload: payload(*size), ..message("t", "") }).await;
     }
@@ -255,4 +267,78 @@ pub async fn equal_messages_are_not_merged<F: Factory>(s: Subject<F>) {
     assert_ne!(first, second);
     s.one(s.by(&c), Op::Settle(first)).await;
     assert_eq!(s.payloads(id(&c)).await, ["x"]);
+}
+
+/// In queues, retained and in wills, where an engine may put what is long elsewhere.
+pub async fn long_payloads_come_back_from_everywhere<F: Factory>(mut s: Subject<F>) {
+    for size in [65_535, 65_536, 65_537, 1 << 20] {
+        let payload: Vec<u8> = (0..251).cycle().take(size).collect();
+        comes_back(&mut s, message("t", payload)).await;
+    }
+}
+
+/// 65,535 bytes each, as long as MQTT has them; and many short ones.
+pub async fn the_longest_properties_come_back<F: Factory>(mut s: Subject<F>) {
+    let long = "é".repeat(32_767) + "x";
+    let bytes = vec![0xff; 65_535];
+    let properties = Properties::default()
+        .with(Property::UserProperty(&long, ""))
+        .with(Property::UserProperty("", &long))
+        .with(Property::ContentType(&long))
+        .with(Property::CorrelationData(&bytes));
+    comes_back(&mut s, Message { properties, ..message("t", "x") }).await;
+    let names: Vec<_> = (0..1_000).map(|n| (n % 10).to_string()).collect();
+    let properties =
+        names.iter().fold(Properties::default(), |all, name| all.with(Property::UserProperty(name, "v")));
+    comes_back(&mut s, Message { properties, ..message("t", "x") }).await;
+}
+
+/// Each character of one byte in a client id, a topic and a filter: no other is taken for it, and none is special.
+pub async fn every_character_of_one_byte_is_itself<F: Factory>(s: Subject<F>) {
+    let letters: Vec<char> =
+        ('\u{1}'..='\u{7f}').filter(|letter| !matches!(letter, '+' | '#' | '/')).collect();
+    let texts: Vec<_> = letters.iter().map(|letter| format!("a{letter}b")).collect();
+    s.retain_all(texts.iter().map(|text| message(text, text))).await;
+    for text in &texts {
+        // Nothing here depends on their durability; an open a sync is slow.
+        let opened = s.store().open_session(connect(text)).await.expect("it opens");
+        assert!(!opened.present, "{text:?} is another client");
+        assert_eq!(*opened.session.client_id, **text);
+        assert_eq!(s.topics(&[text]).await, std::slice::from_ref(text));
+    }
+    let c = s.connect("c").await;
+    let ops = texts.iter().map(|text| Op::Subscribe(subscription(text)));
+    let outcomes = s.submit(ops.fold(s.by(&c), |batch, op| batch.with(op))).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Subscribed { existed: false }));
+    assert_eq!(s.topics(&["+"]).await.len(), texts.len());
+}
+
+/// One message handed over once and meant for many places: each lets go of it on its own.
+pub async fn one_message_in_many_places_is_there_until_the_last_lets_go<F: Factory>(mut s: Subject<F>) {
+    let body = Arc::new(message("t", vec![7; 10_000]));
+    let brought = opifex_storage::NewWill { message: Arc::clone(&body), ..will("t", "") };
+    let a = s.connect("a").await;
+    let b = s.open(OpenSession { will: Some(brought), ..connect("b") }).await;
+    let enqueue = |of| Op::Enqueue { message: Arc::clone(&body), targets: vec![target(of)] };
+    let batch = s.by_broker().with(Op::Retain(Arc::clone(&body))).with(enqueue(id(&a)));
+    s.submit(batch.with(enqueue(id(&a))).with(enqueue(id(&b)))).await;
+    let there = async |s: &Subject<F>| {
+        let mut bodies: Vec<_> = s.retained(&["t"]).await.0.into_iter().map(|item| item.message).collect();
+        for session in [&a, &b] {
+            bodies.extend(s.queue(id(session)).await.into_iter().filter_map(|entry| entry.message));
+        }
+        bodies.extend(s.wills().await.into_iter().map(|record| record.will.message));
+        assert!(bodies.iter().all(|found| *found == body), "what is there is whole");
+        bodies.len()
+    };
+    assert_eq!(there(&s).await, 5);
+    s.one(s.by(&a), Op::Settle(opifex_storage::Seq(1))).await;
+    assert_eq!(there(&s).await, 4);
+    s.one(s.by_broker(), Op::Unretain(topic("t"))).await;
+    s.reopen().await;
+    assert_eq!(there(&s).await, 3);
+    s.one(s.by(&b), Op::TakeWill).await;
+    s.one(s.by(&b), Op::Settle(opifex_storage::Seq(1))).await;
+    assert_eq!(there(&s).await, 1);
+    assert_eq!(s.queue(id(&a)).await[0].seq.0, 2);
 }

@@ -16,6 +16,7 @@ fn keyed(batch: Batch, writer: u64, n: u64, known_below: u64) -> Batch {
 
 /// With keys the first outcomes come again; without, the batch is a batch.
 pub async fn a_batch_submitted_again_is_applied_as_declared<F: Factory>(s: Subject<F>) {
+    s.claimed(if s.capabilities().unknown_outcomes { "unknown outcomes" } else { "no unknown outcomes" });
     let c = s.connect("c").await;
     let batch = keyed(s.by(&c).with(Op::PutInbound(packet_id(1))), WRITER, 1, 1);
     assert_eq!(s.submit(batch.clone()).await, [Outcome::Done]);

@@ -9,7 +9,7 @@ use opifex_storage::{
 };
 
 use crate::script::{bytes, id, items, message, message_of, packet_id, shared_target, target};
-use crate::{Factory, Subject};
+use crate::{Factory, Subject, Tier};
 
 /// Sends one message to the targets in the broker's name.
 async fn fan_out<F: Factory>(s: &Subject<F>, message: Message, targets: Vec<Target>) -> Vec<TargetOutcome> {
@@ -339,4 +339,101 @@ pub async fn a_large_fan_out_reaches_every_session<F: Factory>(s: Subject<F>) {
         assert_eq!(s.payloads(session).await, ["x"]);
     }
     assert_eq!(s.scan(opifex_storage::RecordKind::Queued).await.len(), count);
+}
+
+/// Queues that grow and shrink in turns are in one order, whenever the store was opened.
+pub async fn order_goes_on_over_reopenings<F: Factory>(mut s: Subject<F>) {
+    let sessions = [s.connect("a").await, s.connect("b").await, s.connect("c").await];
+    let mut expected = vec![Vec::new(); sessions.len()];
+    for round in 0..4_u64 {
+        // Of each session another one is left out, and another one settled.
+        for n in 0..6 {
+            let number = round * 6 + n;
+            let reached = sessions.iter().enumerate().filter(|(at, _)| number % 3 != *at as u64);
+            let (at, targets): (Vec<_>, Vec<_>) = reached.map(|(at, to)| (at, target(id(to)))).unzip();
+            let outcomes = fan_out(&s, message("t", number.to_string()), targets).await;
+            for (at, outcome) in at.into_iter().zip(outcomes) {
+                let TargetOutcome::Queued { seq, .. } = outcome else { panic!("answered {outcome:?}") };
+                expected[at].push((seq, number.to_string()));
+            }
+        }
+        s.reopen().await;
+        for (session, expected) in sessions.iter().zip(&mut expected) {
+            assert!(expected.is_sorted_by_key(|(seq, _)| *seq), "{expected:?}");
+            let found = s.queue(id(session)).await.into_iter().map(|entry| entry.seq);
+            assert!(found.eq(expected.iter().map(|(seq, _)| *seq)), "after reopening {round}: {expected:?}");
+            let payloads = s.payloads(id(session)).await;
+            assert!(payloads.iter().eq(expected.iter().map(|(_, payload)| payload)), "{payloads:?}");
+            // From the middle: what is around it stays where it is.
+            let again = s.connect(&session.session.client_id).await;
+            let (seq, _) = expected.remove(expected.len() / 2);
+            assert_eq!(s.one(s.by(&again), Op::Settle(seq)).await, Outcome::Done);
+        }
+    }
+}
+
+/// Many messages are read and settled page by page, after the store was opened anew. No page holds more than it may, so
+/// that whoever replays needs no more memory than for a page; nor does a store that keeps its state on disk, of which
+/// the long tier looks at the process (`--test-threads=1`, or others are seen too).
+pub async fn a_long_queue_is_replayed_page_by_page<F: Factory>(mut s: Subject<F>) {
+    const PAYLOAD_BYTES: usize = 256;
+    let count = Tier::of(10_000, 1_000_000);
+    let c = s.connect("c").await;
+    let at_once = (s.capabilities().max_batch_ops / 2)
+        .min(s.capabilities().max_batch_bytes / (PAYLOAD_BYTES + 1))
+        .min(10_000);
+    let numbered = |number: u64| {
+        let mut payload = vec![b'.'; PAYLOAD_BYTES];
+        payload[..8].copy_from_slice(&number.to_be_bytes());
+        message("t", payload)
+    };
+    let numbers: Vec<u64> = (1..=count).collect();
+    for numbers in numbers.chunks(at_once) {
+        let mut batch = s.by_broker();
+        batch.ops.extend(numbers.iter().map(|number| Op::Enqueue {
+            message: Arc::new(numbered(*number)),
+            targets: vec![target(id(&c))],
+        }));
+        s.submit(batch).await;
+    }
+    s.reopen().await;
+    let c = s.connect("c").await;
+    assert_eq!((c.session.queued_items, c.session.next_seq), (count, Seq(count + 1)));
+
+    let limit = PageLimit { items: 1_000, bytes: 64 << 10 };
+    let (mut after, mut next, before) = (Seq::ZERO, 1, resident_bytes());
+    loop {
+        let page = s.store().queue(id(&c), after, limit).await.expect("a queue can be read");
+        let size: usize =
+            page.items.iter().flat_map(|entry| &entry.message).map(|body| body.size_bytes()).sum();
+        assert!(page.items.len() <= limit.items, "{} items", page.items.len());
+        assert!(size <= limit.bytes + PAYLOAD_BYTES + 1, "{size} bytes where {} are asked for", limit.bytes);
+        for entry in &page.items {
+            assert_eq!(entry.seq, Seq(next));
+            let message = entry.message.as_ref().expect("it was not released");
+            assert_eq!(message.payload[..8], next.to_be_bytes());
+            next += 1;
+        }
+        assert!(!page.more || !page.items.is_empty(), "an empty page says that there is more");
+        after = page.final_up_to;
+        let mut settled = s.by(&c);
+        settled.ops.extend(page.items.iter().map(|entry| Op::Settle(entry.seq)));
+        s.submit(settled).await;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(next, count + 1);
+    assert!(s.queue(id(&c)).await.is_empty());
+    let grown = resident_bytes().zip(before).map(|(after, before)| after.saturating_sub(before) >> 20);
+    if let Some(grown) = grown.filter(|_| Tier::of(false, true)) {
+        assert!(grown < 128, "the process grew by {grown} MiB over a replay of {count} messages");
+    }
+}
+
+/// How much of this process is in memory, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
 }

@@ -1,6 +1,6 @@
 //! Makes memory stores for the kit.
 
-use opifex_conformance::Factory;
+use opifex_conformance::{Factory, Tier};
 use opifex_storage::Result;
 use opifex_storage_memory::{MemoryOptions, MemoryStore};
 
@@ -16,7 +16,7 @@ impl Factory for Memory {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
-            max_retained_messages: 101_000,
+            max_retained_messages: Tier::of(26_000, 101_000),
         })
     }
 
