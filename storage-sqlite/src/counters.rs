@@ -4,19 +4,10 @@ use std::cell::Cell;
 
 use opifex_storage::{Epoch, RecordVersion};
 
-use rusqlite::Connection;
-
 use crate::checksum::COUNTERS;
 use crate::fault::{Result, corrupt};
 use crate::state::{State, int, uint};
-
-/// The row with the number of the last commit.
-const COMMIT: &str = "commit";
-
-/// The number of the last commit; `None`: there was none yet, or none had a number.
-pub(crate) fn last_commit(db: &Connection) -> Result<Option<u64>> {
-    State::new(db).stored(COMMIT)
-}
+use crate::tally::{Counted, Tally};
 
 /// A number that counts up, as the open transaction has it.
 #[derive(Copy, Clone)]
@@ -67,12 +58,34 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Writes the number of the commit that is to come. A store that was made before there were such numbers gets its
-    /// row with the first.
-    pub(crate) fn write_commit_number(&self, number: u64) -> Result<()> {
+    /// Writes the tally after the transaction, if it changes something. A row that is not there yet (the store is of a
+    /// program that did not count, or new) comes with its first change. Answers the tally.
+    pub(crate) fn write_tally(&self) -> Result<Option<Tally>> {
+        if self.db.total_changes() == self.changes_before {
+            return Ok(None);
+        }
+        let mut tally = self.tally.get();
+        tally.commit += 1;
+        self.put_counter("commit", tally.commit)?;
+        for counted in Counted::ALL {
+            if tally.rows(counted) != self.tally_before.rows(counted) {
+                self.put_counter(counted.name(), tally.rows(counted))?;
+            }
+        }
+        Ok(Some(tally))
+    }
+
+    fn put_counter(&self, name: &str, value: u64) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO counters (name, value, checksum) VALUES (?1, ?2, ?3)";
-        self.write(&COUNTERS, sql, &[COMMIT.into(), int(number).into()])?;
+        self.write(&COUNTERS, sql, &[name.into(), int(value).into()])?;
         Ok(())
+    }
+
+    /// So many rows of a table more, or fewer.
+    pub(crate) fn count_rows(&self, of: Counted, more: usize, fewer: usize) {
+        let mut tally = self.tally.get();
+        tally.set(of, (tally.rows(of) + more as u64).saturating_sub(fewer as u64));
+        self.tally.set(tally);
     }
 
     /// Sees to it that epochs given later are higher than this.
@@ -105,13 +118,14 @@ impl State<'_> {
         match cell.get() {
             Some(counter) => Ok(counter.value),
             None => {
-                let value = self.stored(name)?;
+                let value = self.stored_counter(name)?;
                 value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))
             }
         }
     }
 
-    fn stored(&self, name: &str) -> Result<Option<u64>> {
+    /// The value in a row of `counters`, as it was written.
+    pub(crate) fn stored_counter(&self, name: &str) -> Result<Option<u64>> {
         let sql = "SELECT name, value, checksum FROM counters WHERE name = ?1";
         self.record(sql, [name], |row| COUNTERS.read(row, 0, || Ok(uint(row, 1)?)))
     }

@@ -21,10 +21,12 @@ mod log;
 mod schema;
 
 mod batch;
+mod census;
 mod checksum;
 mod counters;
 mod session_row;
 mod state;
+mod tally;
 
 mod due;
 mod inbound;

@@ -9,6 +9,7 @@ use crate::answer::answer;
 use crate::channel::Channel;
 use crate::fault;
 use crate::state::State;
+use crate::tally::Tally;
 
 /// A read that waits for a reader.
 pub(crate) type Read = Box<dyn FnOnce(&Connection) + Send>;
@@ -46,7 +47,7 @@ pub(crate) async fn read<T: Send + 'static>(
     let job: Read = Box::new(move |db| {
         let found = (|| {
             let snapshot = db.unchecked_transaction()?;
-            let found = read(State::new(&snapshot))?;
+            let found = read(State::new(&snapshot, Tally::default()))?;
             snapshot.commit()?;
             Ok(found)
         })();

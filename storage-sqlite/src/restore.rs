@@ -10,6 +10,7 @@ use crate::message::Stored;
 use crate::retained::key_of;
 use crate::session_row::SessionRow;
 use crate::state::{State, int, optional_time};
+use crate::tally::Counted;
 
 /// The message of an entry: its row, and what the entry says of it.
 pub(crate) struct Body {
@@ -114,6 +115,7 @@ impl State<'_> {
         }
         let body = self.store_message(message, 1, stored)?;
         self.put_retained(&key_of(message.topic.as_str()), body, retained.version, message.expires_at)?;
+        self.count_rows(Counted::Retained, 1, 0);
         self.raise_version(retained.version)?;
         Ok(Outcome::Done)
     }

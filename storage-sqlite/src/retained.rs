@@ -16,6 +16,7 @@ use crate::fault::{Result, corrupt, note_damage};
 use crate::message::{Stored, message_columns, read_message};
 use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
 use crate::state::{State, int, optional_time, time, uint};
+use crate::tally::Counted;
 
 use opifex_storage::encoding::topic_seek::{After, SEPARATOR, Sought};
 
@@ -31,8 +32,10 @@ impl State<'_> {
         let replaced = self.retained_row(&key)?;
         let body = self.store_message(message, 1, stored)?;
         self.put_retained(&key, body, version, message.expires_at)?;
-        if let Some(Some(replaced)) = replaced {
-            self.release_message(replaced.message, 1)?;
+        match replaced {
+            Some(Some(replaced)) => self.release_message(replaced.message, 1)?,
+            Some(None) => {}
+            None => self.count_rows(Counted::Retained, 1, 0),
         }
         Ok(version)
     }
@@ -55,6 +58,7 @@ impl State<'_> {
     pub(crate) fn remove_retained(&self, topic: &TopicName<'_>) -> Result<bool> {
         let sql = "DELETE FROM retained WHERE key = ?1 RETURNING key, message, version, expires_at, checksum";
         let Some(removed) = self.remove(sql, [key_of(topic.as_str())], read_row)? else { return Ok(false) };
+        self.count_rows(Counted::Retained, 0, 1);
         if let Some(row) = removed {
             self.release_message(row.message, 1)?;
         }

@@ -48,7 +48,6 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
     }
     db.pragma_update(None, "synchronous", "FULL")?;
     upgrade(&db, version)?;
-    check_client_index(&db)?;
     // The statements here keep them; a look at the parent for each row costs, and is the tests' business.
     db.pragma_update(None, "foreign_keys", false)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -140,18 +139,6 @@ fn upgrade(db: &Connection, from: usize) -> Result<()> {
     step.pragma_update(None, "application_id", APPLICATION_ID)?;
     step.pragma_update(None, "user_version", VERSION as i64)?;
     step.commit()?;
-    Ok(())
-}
-
-/// Clients find their session by an index, which has no checksum of its own: one that does not lead to every session is
-/// made again.
-fn check_client_index(db: &Connection) -> Result<()> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM sessions AS s NOT INDEXED WHERE s.ended_at IS NULL AND NOT EXISTS \
-               (SELECT 1 FROM sessions AS i INDEXED BY sessions_by_client \
-                WHERE i.client_id = s.client_id AND i.ended_at IS NULL AND i.id = s.id))";
-    if db.query_row(sql, [], |row| row.get(0))? {
-        db.execute_batch("REINDEX sessions_by_client")?;
-    }
     Ok(())
 }
 

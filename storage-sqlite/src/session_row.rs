@@ -13,6 +13,7 @@ use rusqlite::Row;
 use crate::checksum::{Field, SESSIONS};
 use crate::fault::Result;
 use crate::state::{State, int, optional_time, time, uint};
+use crate::tally::Counted;
 
 /// The columns that [`read_row`] reads.
 macro_rules! session_columns {
@@ -131,7 +132,8 @@ impl State<'_> {
     pub(crate) fn insert_session(&self, row: SessionRow) -> Result<()> {
         let sql = "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
                    ?14, ?15)";
-        self.write(&SESSIONS, sql, &row.fields())?;
+        let made = self.write(&SESSIONS, sql, &row.fields())?;
+        self.count_rows(Counted::Sessions, made, 0);
         self.sessions.0.borrow_mut().insert(row.id, (row, false));
         Ok(())
     }
@@ -139,7 +141,8 @@ impl State<'_> {
     /// Removes the row of a session.
     pub(crate) fn delete_session(&self, id: SessionId) -> Result<()> {
         self.sessions.0.borrow_mut().remove(&id);
-        self.execute("DELETE FROM sessions WHERE id = ?1", [int(id.0)])?;
+        let removed = self.execute("DELETE FROM sessions WHERE id = ?1", [int(id.0)])?;
+        self.count_rows(Counted::Sessions, 0, removed);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::checksum::{Field, Table};
 use crate::counters::Counters;
 use crate::fault::{Result, note_damage};
 use crate::session_row::SessionRows;
+use crate::tally::Tally;
 
 /// The tables, as one transaction sees them.
 pub(crate) struct State<'db> {
@@ -21,13 +22,16 @@ pub(crate) struct State<'db> {
     /// Whether something was changed since this was last asked.
     changed: Cell<bool>,
     /// How many rows the connection had changed when the transaction began.
-    changes_before: u64,
+    pub(crate) changes_before: u64,
+    /// What is there, before the transaction and now; only a writer's counts.
+    pub(crate) tally_before: Tally,
+    pub(crate) tally: Cell<Tally>,
     /// Statements that the transaction has used: a handful, found sooner here than in the connection's cache.
     statements: RefCell<Vec<(&'static str, CachedStatement<'db>)>>,
 }
 
 impl<'db> State<'db> {
-    pub(crate) fn new(db: &'db Connection) -> State<'db> {
+    pub(crate) fn new(db: &'db Connection, tally: Tally) -> State<'db> {
         State {
             db,
             sessions: SessionRows::default(),
@@ -35,6 +39,8 @@ impl<'db> State<'db> {
             changed: Cell::new(false),
             changes_before: db.total_changes(),
             statements: RefCell::default(),
+            tally_before: tally,
+            tally: Cell::new(tally),
         }
     }
 
@@ -64,16 +70,11 @@ impl<'db> State<'db> {
         self.changed.set(true);
     }
 
-    /// Writes what the transaction holds back until its end, and the number of its commit if that is to change
-    /// something. Answers whether it is.
-    pub(crate) fn finish(&self, commit: u64) -> Result<bool> {
+    /// Writes what the transaction holds back until its end. Answers what is there after it, if it changes something.
+    pub(crate) fn finish(&self) -> Result<Option<Tally>> {
         self.write_sessions()?;
         self.write_counters()?;
-        let changes = self.db.total_changes() > self.changes_before;
-        if changes {
-            self.write_commit_number(commit)?;
-        }
-        Ok(changes)
+        self.write_tally()
     }
 
     /// Runs a statement that changes; answers how many rows it changed.

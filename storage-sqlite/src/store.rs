@@ -16,9 +16,8 @@ use opifex_storage::{
 use parking_lot::Mutex;
 
 use crate::answer::{Latch, answer};
+use crate::census;
 use crate::channel::Channel;
-use crate::counters::last_commit;
-use crate::fault::note_damage;
 use crate::log;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
@@ -134,10 +133,10 @@ impl SqliteStore {
         let writing = schema::open_for_writing(&path).map_err(StoreError::from)?;
         let mark = CommitMark::open(data_dir.path())?;
         let mut damaged = Vec::new();
-        let stored = note_damage(last_commit(&writing), &mut damaged)?;
-        if let Some(stored) = stored {
-            damaged.extend(mark.missing_from(stored.unwrap_or(0)));
-        }
+        // With a connection that is closed again, so that what it has read does not stay in memory.
+        let looking = schema::open_for_reading(&path).map_err(StoreError::from)?;
+        let tally = census::take(&looking, &writing, &mark, &mut damaged).map_err(StoreError::from)?;
+        drop(looking);
         data_dir.sync()?;
         let reading = (0..options.readers.max(1))
             .map(|_| schema::open_for_reading(&path).map_err(StoreError::from))
@@ -154,7 +153,6 @@ impl SqliteStore {
                 reads.abandon();
             }
         };
-        let last_commit = mark.last(stored.flatten().unwrap_or(0));
         let syncer = {
             let (commands, fail) = (Arc::clone(&commands), fail.clone());
             let done = move |well| if well { commands.wake_receiver() } else { fail() };
@@ -170,7 +168,7 @@ impl SqliteStore {
             groups: 0,
             bytes: 0,
             pace: Pace::default(),
-            last_commit,
+            tally,
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for db in reading {

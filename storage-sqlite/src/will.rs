@@ -7,6 +7,7 @@ use crate::checksum::{Field, KeyOrder, WILLS};
 use crate::fault::{Result, note_damage};
 use crate::message::{Stored, read_message};
 use crate::state::{State, int, optional_time, time, uint};
+use crate::tally::Counted;
 
 /// The columns that [`read_row`] reads, of `wills w`.
 macro_rules! will_row_columns {
@@ -59,7 +60,9 @@ impl State<'_> {
             delay_secs: will.delay_secs,
             expiry_secs: will.expiry_secs,
             due_at: None,
-        })
+        })?;
+        self.count_rows(Counted::Wills, 1, 0);
+        Ok(())
     }
 
     /// The connection of `epoch` was taken over and its session goes on: its will is cancelled while its delay runs,
@@ -121,6 +124,7 @@ impl State<'_> {
         let Some(removed) = self.remove(sql, [int(id.0), int(epoch.0)], read_row)? else {
             return Ok(false);
         };
+        self.count_rows(Counted::Wills, 0, 1);
         if let Some(will) = removed {
             self.release_message(will.message, 1)?;
         }

@@ -20,6 +20,7 @@ use crate::fault::{Fault, kind_of, of_engine};
 use crate::pace::Pace;
 use crate::state::State;
 use crate::sync::{Commitment, Syncer, Waiters, Written};
+use crate::tally::Tally;
 
 /// A transaction takes no more commands than this, so that the first of it does not wait for ever.
 const MAX_GROUP: usize = 4096;
@@ -89,8 +90,8 @@ pub(crate) struct Writer {
     pub(crate) groups: usize,
     pub(crate) bytes: usize,
     pub(crate) pace: Pace,
-    /// The number of the last commit.
-    pub(crate) last_commit: u64,
+    /// What is there since the last commit.
+    pub(crate) tally: Tally,
 }
 
 /// A transaction that is open.
@@ -102,8 +103,8 @@ struct Group {
     applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
     batches: usize,
     bytes: usize,
-    /// The number of its commit, if that changes something.
-    commit: Option<u64>,
+    /// What is there after it, if it changes something.
+    tally: Option<Tally>,
 }
 
 /// What is applied.
@@ -120,7 +121,7 @@ impl Group {
             applied: Vec::new(),
             batches: 0,
             bytes: 0,
-            commit: None,
+            tally: None,
         }
     }
 
@@ -187,7 +188,7 @@ impl Writer {
         // What wants more of the disk than this transaction gives begins the next one.
         let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
         let mut deadline = None;
-        let mut state = State::new(&self.db);
+        let mut state = State::new(&self.db, self.tally);
         let mut next = Some(first);
         while let Some(command) = next {
             group.batches += 1;
@@ -217,8 +218,7 @@ impl Writer {
             });
         }
         group.tell_ordered();
-        let number = self.last_commit + 1;
-        group.commit = state.finish(number).map_err(of_engine)?.then_some(number);
+        group.tally = state.finish().map_err(of_engine)?;
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Writer {
             self.execute("ROLLBACK")?;
         }
         self.execute("BEGIN IMMEDIATE")?;
-        let state = State::new(&self.db);
+        let state = State::new(&self.db, self.tally);
         for work in &group.work {
             match work {
                 Work::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),
@@ -258,15 +258,15 @@ impl Writer {
         self.bytes += group.bytes;
         self.counters.batches.fetch_add(group.batches as u64, Ordering::Relaxed);
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.last_commit = group.commit.unwrap_or(self.last_commit);
+        self.tally = group.tally.unwrap_or(self.tally);
         let (waiting, alone) = (self.commands.len(), group.batches == 1);
         self.pace.committed(group.batches, waiting, synced.max(begun.elapsed()));
         let written = Written {
             waiters: group.waiters,
             level: durability,
-            syncs: durability >= Durability::Disk && group.commit.is_some(),
+            syncs: durability >= Durability::Disk && group.tally.is_some(),
             // A power loss may take a commit that asked for less than the store offers, and that is no damage.
-            mark: group.commit.filter(|_| durability == self.max_durability),
+            mark: group.tally.map(|tally| tally.commit).filter(|_| durability == self.max_durability),
         };
         if written.syncs && !(alone && waiting == 0) {
             self.syncer.begin(written);

@@ -55,7 +55,7 @@ impl Bench {
             groups: 0,
             bytes: 0,
             pace: Pace::default(),
-            last_commit: 0,
+            tally: Tally::default(),
         };
         Bench { writer, failed, _place: place }
     }

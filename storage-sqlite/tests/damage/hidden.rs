@@ -1,0 +1,56 @@
+//! Rows that no damaged row points at: a page that says it has fewer, an index that leads to less.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::scene::{copy, read_all, small};
+
+/// Has the page of a table or an index say that it has one row less. Answers how many there were.
+fn lose_one(dir: &Path, name: &str) -> u16 {
+    let file = dir.join("opifex.db");
+    let db = Connection::open(&file).expect("it opens");
+    let sql = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = ?1";
+    let (page, size): (u32, u32) =
+        db.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).expect("it is there");
+    drop(db);
+    let mut database = fs::read(&file).expect("it is there");
+    let at = ((page - 1) * size) as usize;
+    assert!(matches!(database[at], 10 | 13), "{name} has more than one page");
+    let count = u16::from_be_bytes([database[at + 3], database[at + 4]]);
+    database[at + 3..at + 5].copy_from_slice(&(count - 1).to_be_bytes());
+    fs::write(&file, database).expect("it is written");
+    count
+}
+
+#[test]
+fn an_index_that_leads_to_less_is_made_again_and_nothing_is_lost() {
+    let dir = small();
+    let whole = read_all(dir.path()).expect("it is read");
+    for index in ["sessions_by_client", "sessions_due", "queue_due", "retained_due", "wills_due"] {
+        let place = copy(dir.path());
+        lose_one(place.path(), index);
+        let shown = read_all(place.path()).expect("it is read");
+        let line =
+            format!("index {index} was damaged, and was made again from its table: nothing is lost with it");
+        assert_eq!(shown.damaged, BTreeSet::from([line]));
+        assert_eq!(shown.records, whole.records, "{index}");
+        let again = read_all(place.path()).expect("it is read");
+        assert_eq!((again.damaged, again.records), (BTreeSet::new(), whole.records.clone()), "{index}");
+    }
+}
+
+#[test]
+fn rows_that_are_not_there_any_more_are_missed_by_their_number() {
+    let dir = small();
+    for table in ["sessions", "retained", "wills"] {
+        let place = copy(dir.path());
+        let rows = lose_one(place.path(), table);
+        let named = read_all(place.path()).expect("it is read").damaged;
+        let line =
+            format!("table {table} is damaged: {rows} rows were counted there, and {} are found", rows - 1);
+        assert!(named.contains(&line), "{named:?}");
+    }
+}
