@@ -7,6 +7,7 @@ pub mod atomicity;
 pub mod cleanup;
 pub mod closing;
 pub mod concurrency;
+pub mod crash;
 pub mod epochs;
 pub mod expiry;
 pub mod fidelity;
@@ -16,6 +17,7 @@ pub mod inbound;
 pub mod inflight;
 pub mod limits;
 pub mod paging;
+pub mod power;
 pub mod queue;
 pub mod restoring;
 pub mod retained;
@@ -336,6 +338,14 @@ macro_rules! __contract {
                 "CON-03" one_of_many_takeovers_is_the_last
                 "CON-04" a_session_that_ends_while_it_is_published_to_has_what_was_queued
                 "CON-05" a_reader_sees_whole_batches
+            }
+            crash {
+                "CRA-01" what_is_durable_survives_a_kill_at_any_moment
+                "CRA-02" a_store_that_is_killed_while_it_is_made_opens
+            }
+            power {
+                "POW-01" what_is_durable_survives_power_loss_at_every_sync
+                "POW-02" a_power_loss_while_a_store_is_made_leaves_one_that_opens
             }
         }
     };

@@ -21,8 +21,21 @@ impl Directory {
     /// When none can be made; the message names the place and the reason.
     #[expect(clippy::new_without_default, reason = "it makes a directory, which no default should")]
     pub fn new() -> Directory {
+        Directory::new_in(&env::temp_dir())
+    }
+
+    /// The same where syncs cost nothing, if the system has such a place: for what was made to be read.
+    #[cfg(feature = "suite")]
+    pub(crate) fn quick() -> Directory {
+        let memory = Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Directory::new_in(memory),
+            false => Directory::new(),
+        }
+    }
+
+    fn new_in(parent: &Path) -> Directory {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let parent = env::temp_dir();
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = parent.join(format!("opifex-conformance-{}-{number}", process::id()));

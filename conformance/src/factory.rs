@@ -6,6 +6,7 @@ use std::path::Path;
 use opifex_storage::{Persistence, Result};
 
 use crate::Waiver;
+use crate::power::{Recording, Rows};
 
 /// Makes the stores that the cases run on.
 ///
@@ -41,6 +42,16 @@ pub trait Factory: Send + Sync + 'static {
     /// A place over a directory that exists and stays when the guard goes: one that a child process has written, a disk
     /// that was rebuilt. Given together with [`Factory::directory`].
     fn adopt(&self, _directory: &Path) -> Option<Self::Place> {
+        None
+    }
+
+    /// The engine of a place, for a store over a [`Recording`]: its power losses are simulated, without files.
+    fn recording<'a>(&self, _place: &'a Self::Place) -> Option<&'a Recording> {
+        None
+    }
+
+    /// A place whose [`Recording`] begins with these rows. Given together with [`Factory::recording`].
+    fn place_with(&self, _rows: Rows) -> Option<Self::Place> {
         None
     }
 

@@ -88,6 +88,8 @@ mod verdict;
 
 #[cfg(feature = "suite")]
 pub mod contract;
+#[cfg(feature = "suite")]
+mod crash;
 pub mod faults;
 #[cfg(feature = "suite")]
 mod report;

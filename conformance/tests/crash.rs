@@ -1,0 +1,171 @@
+//! The oracles of crashes on engines that are right, and on those that they are there for: each flaw is found by one of
+//! them and not by the other. A test starts its child as itself, so that each has one case that does.
+
+#[path = "crash/log_engine.rs"]
+mod log_engine;
+
+use std::path::Path;
+
+use log_engine::{Flaw, LogEngine};
+use opifex_conformance::power::{Recording, Rows};
+use opifex_conformance::{Directory, Factory, Verdict, judge_by_id};
+use opifex_storage::{KvCapabilities, KvPersistence, OrderedKv, Result, WriteBatch};
+
+const KILLED: &str = "CRA-01";
+const KILLED_EARLY: &str = "CRA-02";
+const POWER: &str = "POW-01";
+const POWER_EARLY: &str = "POW-02";
+
+/// Over a log in a file.
+struct OverLog(Flaw);
+
+impl Factory for OverLog {
+    type Store = KvPersistence<LogEngine>;
+    type Place = Directory;
+
+    fn place(&self) -> Directory {
+        Directory::new()
+    }
+
+    async fn open(&self, place: &Directory) -> Result<Self::Store> {
+        KvPersistence::open(LogEngine::open(place.path(), self.0)?)
+    }
+
+    fn directory<'a>(&self, place: &'a Directory) -> Option<&'a Path> {
+        Some(place.path())
+    }
+
+    fn adopt(&self, directory: &Path) -> Option<Directory> {
+        Some(Directory::adopt(directory))
+    }
+}
+
+/// Over the kit's recording engine, in memory; with `syncs` false it never syncs.
+struct OverRecording {
+    syncs: bool,
+}
+
+struct Engine {
+    recording: Recording,
+    syncs: bool,
+}
+
+impl OrderedKv for Engine {
+    type Snapshot<'a> = <Recording as OrderedKv>::Snapshot<'a>;
+
+    fn capabilities(&self) -> KvCapabilities {
+        self.recording.capabilities()
+    }
+
+    fn snapshot(&self) -> Result<Self::Snapshot<'_>> {
+        self.recording.snapshot()
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.recording.has_room(bytes)
+    }
+
+    fn write(&self, batch: &WriteBatch) -> Result<()> {
+        self.recording.write(batch)
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.syncs { self.recording.sync() } else { Ok(()) }
+    }
+}
+
+impl Factory for OverRecording {
+    type Store = KvPersistence<Engine>;
+    type Place = Recording;
+
+    fn place(&self) -> Recording {
+        Recording::default()
+    }
+
+    async fn open(&self, place: &Recording) -> Result<Self::Store> {
+        KvPersistence::open(Engine { recording: place.clone(), syncs: self.syncs })
+    }
+
+    fn recording<'a>(&self, place: &'a Recording) -> Option<&'a Recording> {
+        Some(place)
+    }
+
+    fn place_with(&self, rows: Rows) -> Option<Recording> {
+        Some(Recording::of(rows))
+    }
+}
+
+#[track_caller]
+fn expect<F: Factory>(factory: F, id: &str, verdict: Verdict, reason: &str) {
+    let judgement = judge_by_id(factory, id);
+    println!("{judgement:?}");
+    assert_eq!(judgement.verdict, verdict, "{judgement:?}");
+    let said = judgement.reason.unwrap_or_default();
+    assert!(said.contains(reason), "`{reason}` is not said: {said}");
+}
+
+#[test]
+fn a_right_engine_survives_kills() {
+    expect(OverLog(Flaw::None), KILLED, Verdict::Passed, "");
+}
+
+#[test]
+fn a_right_engine_survives_kills_while_it_is_made() {
+    expect(OverLog(Flaw::None), KILLED_EARLY, Verdict::Passed, "");
+}
+
+#[test]
+fn a_right_engine_survives_power_loss() {
+    expect(OverLog(Flaw::None), POWER, Verdict::Passed, "");
+}
+
+#[test]
+fn a_right_engine_survives_power_loss_while_it_is_made() {
+    expect(OverLog(Flaw::None), POWER_EARLY, Verdict::Passed, "");
+}
+
+#[test]
+fn the_road_survives_power_loss() {
+    expect(OverRecording { syncs: true }, POWER, Verdict::Passed, "");
+    expect(OverRecording { syncs: true }, POWER_EARLY, Verdict::Passed, "");
+}
+
+#[test]
+fn an_engine_that_does_not_sync_survives_kills() {
+    expect(OverLog(Flaw::NoSync), KILLED, Verdict::Passed, "");
+}
+
+#[test]
+fn an_engine_that_does_not_sync_is_found_by_power_loss() {
+    expect(OverLog(Flaw::NoSync), POWER, Verdict::Failed, "was durable and is lost");
+}
+
+#[test]
+fn a_road_whose_engine_does_not_sync_is_found_by_power_loss() {
+    expect(OverRecording { syncs: false }, POWER, Verdict::Failed, "was durable and is lost");
+}
+
+#[test]
+fn an_engine_that_writes_late_is_found_by_kills() {
+    expect(OverLog(Flaw::Late), KILLED, Verdict::Failed, "was durable and is lost");
+}
+
+#[test]
+fn power_loss_is_no_affair_of_an_engine_that_claims_to_survive_kills() {
+    expect(OverLog(Flaw::Late), POWER, Verdict::NotClaimed, "is refused");
+}
+
+#[test]
+fn an_engine_that_leaves_half_a_batch_is_found_by_power_loss() {
+    expect(OverLog(Flaw::Torn), POWER, Verdict::Failed, "");
+}
+
+#[test]
+fn an_engine_that_forgets_its_directory_is_found_by_power_loss_while_it_is_made() {
+    expect(OverLog(Flaw::NoName), POWER_EARLY, Verdict::Failed, "");
+}
+
+#[test]
+fn a_claim_that_cannot_be_checked_is_not_passed() {
+    expect(OverRecording { syncs: true }, KILLED, Verdict::NotVerified, "does not adopt directories");
+}
