@@ -10,12 +10,14 @@ pub mod concurrency;
 pub mod crash;
 pub mod epochs;
 pub mod expiry;
+pub mod faults;
 pub mod fidelity;
 pub mod guards;
 pub mod idempotency;
 pub mod inbound;
 pub mod inflight;
 pub mod limits;
+pub mod model;
 pub mod paging;
 pub mod power;
 pub mod queue;
@@ -338,6 +340,20 @@ macro_rules! __contract {
                 "CON-03" one_of_many_takeovers_is_the_last
                 "CON-04" a_session_that_ends_while_it_is_published_to_has_what_was_queued
                 "CON-05" a_reader_sees_whole_batches
+                "CON-06" what_tasks_see_at_once_has_an_order
+                "CON-07" a_call_that_is_dropped_was_done_or_not
+                "CON-08" a_thousand_submits_of_one_thread_are_all_answered
+                "CON-09" others_of_the_thread_run_while_submits_wait
+            }
+            model {
+                "MOD-01" any_history_ends_as_the_model_says
+            }
+            faults {
+                "FAU-01" a_refusal_at_any_call_leaves_no_trace
+                "FAU-02" a_call_in_doubt_at_any_place_was_done_or_not
+                "FAU-03" a_commit_in_doubt_at_any_place_was_done_or_not
+                "FAU-04" a_batch_in_doubt_is_submitted_again_by_its_key
+                "FAU-05" a_careful_caller_ends_where_the_model_does
             }
             crash {
                 "CRA-01" what_is_durable_survives_a_kill_at_any_moment

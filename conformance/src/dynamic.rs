@@ -43,6 +43,10 @@ impl<F: Factory> Factory for Dynamic<F> {
         self.0.adopt(directory)
     }
 
+    fn hold(&self, place: &F::Place) -> Option<Box<dyn FnOnce() + Send>> {
+        self.0.hold(place)
+    }
+
     fn waivers(&self) -> &'static [Waiver] {
         self.0.waivers()
     }

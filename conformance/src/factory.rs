@@ -55,6 +55,12 @@ pub trait Factory: Send + Sync + 'static {
         None
     }
 
+    /// Holds the engine of a place that is open: until what this answers is called, nothing is written or synced there,
+    /// and whoever waits for it waits. With it a case can see that only those wait. `None`: not possible.
+    fn hold(&self, _place: &Self::Place) -> Option<Box<dyn FnOnce() + Send>> {
+        None
+    }
+
     /// Cases that this backend is let off, each with its reason. They do not run, and the report says so.
     fn waivers(&self) -> &'static [Waiver] {
         &[]

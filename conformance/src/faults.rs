@@ -16,6 +16,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "suite")]
+pub(crate) mod factory;
 mod intercept;
 
 pub use intercept::{Intercept, Intercepted};

@@ -92,6 +92,8 @@ pub mod contract;
 mod crash;
 pub mod faults;
 #[cfg(feature = "suite")]
+mod model;
+#[cfg(feature = "suite")]
 mod report;
 #[cfg(feature = "suite")]
 mod suite;

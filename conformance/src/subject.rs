@@ -62,6 +62,11 @@ impl<F: Factory> Subject<F> {
         self.store = Some(birth::open_again(&*self.factory, &self.place).await);
     }
 
+    /// Holds the engine, where that is possible: see [`Factory::hold`].
+    pub fn hold(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        self.factory.hold(&self.place)
+    }
+
     /// The store itself.
     pub fn store(&self) -> &F::Store {
         self.store.as_ref().expect("it is only taken while it is opened again")

@@ -28,6 +28,12 @@ impl Factory for OverTree {
     fn name(&self) -> String {
         if self.quick_reads { "Tree, reads on the caller's thread" } else { "Tree" }.to_owned()
     }
+
+    fn hold(&self, place: &Tree) -> Option<Box<dyn FnOnce() + Send>> {
+        place.hold(true);
+        let place = place.clone();
+        Some(Box::new(move || place.hold(false)))
+    }
 }
 
 mod with_reads_on_the_callers_thread {

@@ -1,12 +1,18 @@
 //! Several threads at once: one order for all, and numbers without gap or double. (Schedules are not explored here.)
 
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
-use opifex_storage::{ErrorKind, Op, OpenedSession, Outcome, Persistence, TargetOutcome};
+use opifex_storage::{Durability, ErrorKind, Op, OpenedSession, Outcome, Persistence, TargetOutcome};
 
+use crate::model::run::{Run, drawn};
+use crate::model::{dropped, race};
 use crate::script::{connect, id, message, packet_id, target};
-use crate::{Factory, Subject};
+use crate::{Factory, Subject, Tier};
 
 const THREADS: u64 = 4;
 const ROUNDS: u64 = 50;
@@ -116,4 +122,138 @@ pub async fn a_reader_sees_whole_batches<F: Factory>(s: Subject<F>) {
             }
         }
     });
+}
+
+/// Whatever several tasks do to one client at once, there is an order in which the model would have answered the same.
+pub async fn what_tasks_see_at_once_has_an_order<F: Factory>(s: Subject<F>) {
+    for number in 0..Tier::of(8, 2000) {
+        race::round(&s, number).await;
+    }
+}
+
+/// A call whose future is dropped at any of its waits was done or was not: nothing is half done, and the store goes on.
+pub async fn a_call_that_is_dropped_was_done_or_not<F: Factory>(s: Subject<F>) {
+    let mut run = Run::new(s.another().await);
+    let steps = drawn(7, 12);
+    for step in &steps {
+        run.step(step).await.expect("the model knows this history");
+        run.compare(3).await.expect("the model knows where it leads");
+    }
+    for round in 0..Tier::of(3, 100) {
+        for polls in 1..=MAX_WAITS {
+            let waits = dropped::each_call(&mut run, round * MAX_WAITS + polls, polls as usize);
+            if waits.await.unwrap_or_else(|what| panic!("dropped at wait {polls}: {what}")) {
+                break;
+            }
+            assert!(polls < MAX_WAITS, "a call waits more than {MAX_WAITS} times");
+        }
+    }
+}
+
+/// No call of a store waits more often.
+const MAX_WAITS: u64 = 100;
+
+/// One thread that submits more than any queue holds gets all of it answered: who waits for room makes room.
+pub async fn a_thousand_submits_of_one_thread_are_all_answered<F: Factory>(s: Subject<F>) {
+    let c = s.connect("c").await;
+    let count = Tier::of(1_000, 50_000);
+    let submits = (0..count).map(|n| {
+        let message = Arc::new(message("t", format!("{n}")));
+        let batch = s.by_broker().with(Op::Enqueue { message, targets: vec![target(id(&c))] });
+        async {
+            let receipt = s.store().submit(batch).await.expect("it is applied");
+            let outcomes = receipt.outcomes().to_vec();
+            receipt.durable().await.expect("it becomes durable");
+            match outcomes.as_slice() {
+                [Outcome::Enqueued(targets)] => match targets.as_slice() {
+                    [TargetOutcome::Queued { seq, .. }] => seq.0,
+                    other => panic!("not queued: {other:?}"),
+                },
+                other => panic!("an enqueue answered {other:?}"),
+            }
+        }
+    });
+    let mut numbers = all_at_once(submits, |_| {}).await;
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(1..=count), "each number is given once");
+}
+
+/// Nothing blocks the thread that a store is called on: while a thousand submits wait for their durability, others of
+/// the same thread run.
+///
+/// Where the factory can hold the engine, it is held until others have run. A store that is durable at once and claims
+/// no more than memory has nothing to wait for.
+pub async fn others_of_the_thread_run_while_submits_wait<F: Factory>(s: Subject<F>) {
+    let c = s.connect("c").await;
+    let submits = (0..1_000).map(|n| {
+        let batch = s.by(&c).with(Op::PutInbound(packet_id(1 + n)));
+        async {
+            let receipt = s.store().submit(batch).await.expect("it is applied");
+            receipt.durable().await.expect("it becomes durable");
+        }
+    });
+    let Some(let_go) = s.hold() else {
+        let mut turns = 0;
+        all_at_once(submits, |_| turns += 1).await;
+        if s.strongest() > Durability::Memory {
+            assert!(turns > 0, "a thousand submits took the thread until they were durable");
+        }
+        return;
+    };
+    let (sing, sung) = mpsc::channel();
+    let hears = thread::spawn(move || {
+        let heard = sung.recv_timeout(DEADLINE);
+        // Also when nobody sang: the thread that is blocked goes on, and the case ends.
+        let_go();
+        heard
+    });
+    let durable_while_held = Arc::new(AtomicUsize::new(0));
+    let first = Arc::clone(&durable_while_held);
+    let mut sing = Some(sing);
+    all_at_once(submits, move |done| {
+        if let Some(sing) = sing.take() {
+            first.store(done, Ordering::Relaxed);
+            // Nobody hears it behind the deadline.
+            let _ = sing.send(());
+        }
+    })
+    .await;
+    let heard = hears.join().expect("it does not panic");
+    assert!(heard.is_ok(), "submits took the thread while the engine was held");
+    assert_eq!(
+        durable_while_held.load(Ordering::Relaxed),
+        0,
+        "batches were durable while the engine was held"
+    );
+}
+
+/// How long a blocked thread is waited for: a busy machine must not cost this.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for all of them on this thread. Each time that all which are left wait, others of the thread have a turn: they
+/// are told how many are done.
+async fn all_at_once<T>(
+    futures: impl Iterator<Item = impl Future<Output = T>>,
+    mut others: impl FnMut(usize),
+) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.map(|future| Some(Box::pin(future))).collect();
+    let mut done = Vec::new();
+    poll_fn(|cx| {
+        for slot in &mut waiting {
+            if let Some(future) = slot
+                && let Poll::Ready(value) = future.as_mut().poll(cx)
+            {
+                done.push(value);
+                *slot = None;
+            }
+        }
+        waiting.retain(Option::is_some);
+        if waiting.is_empty() {
+            return Poll::Ready(());
+        }
+        others(done.len());
+        Poll::Pending
+    })
+    .await;
+    done
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each of the tests that share this uses a part of it")]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use opifex_storage::{Durability, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, WriteBatch};
@@ -15,13 +15,15 @@ pub(crate) type Map = BTreeMap<Bytes, Bytes>;
 pub(crate) struct Tree {
     rows: Arc<RwLock<Map>>,
     quick_reads: bool,
+    /// Whether writes wait.
+    held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 pub(crate) struct Seen<'a>(RwLockReadGuard<'a, Map>);
 
 impl Tree {
     pub(crate) fn new(quick_reads: bool) -> Tree {
-        Tree { rows: Arc::default(), quick_reads }
+        Tree { rows: Arc::default(), quick_reads, held: Arc::default() }
     }
 
     /// The first byte of each key, in order: how many rows of which kind there are.
@@ -31,7 +33,13 @@ impl Tree {
 
     /// An engine with these rows.
     pub(crate) fn of(rows: Map) -> Tree {
-        Tree { rows: Arc::new(RwLock::new(rows)), quick_reads: true }
+        Tree { rows: Arc::new(RwLock::new(rows)), ..Tree::new(true) }
+    }
+
+    /// From here on writes wait, or do so no longer.
+    pub(crate) fn hold(&self, held: bool) {
+        *self.held.0.lock().expect("nobody panics with it") = held;
+        self.held.1.notify_all();
     }
 
     /// All rows.
@@ -77,6 +85,8 @@ impl OrderedKv for Tree {
     }
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
+        let held = self.held.0.lock().expect("nobody panics with it");
+        drop(self.held.1.wait_while(held, |held| *held).expect("nobody panics with it"));
         let mut rows = self.rows.write().expect("no writer panics");
         for (key, value) in batch.changes() {
             match value {
