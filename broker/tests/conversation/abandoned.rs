@@ -1,11 +1,13 @@
 //! The future that serves a connection is dropped at awkward moments: nothing that was taken is lost, wills are
 //! published, and nothing is left behind.
 
+use opifex_conformance::faults::Faulty;
 use opifex_packet::{Connect, Packet, QoS, Version};
 
 use crate::backend::conversations;
-use crate::gated_store::{GatedStore, Gates};
+use crate::gates::Gates;
 use crate::peer::*;
+use crate::store::Store;
 
 conversations!(
     a_connection_that_is_dropped_publishes_its_will,
@@ -61,7 +63,7 @@ async fn a_connection_that_is_dropped_while_it_says_goodbye_leaves_nothing_behin
 }
 
 async fn a_connection_that_is_dropped_while_it_is_opened_leaves_a_session_that_goes_on() {
-    let store = GatedStore::new();
+    let store = Faulty::over(Store::new());
     let broker = broker_over(store.clone()).await;
     let mut listener = Peer::v5(&broker, "listener").await;
     listener.subscribe("will", QoS::AtLeastOnce).await;
@@ -71,7 +73,7 @@ async fn a_connection_that_is_dropped_while_it_is_opened_leaves_a_session_that_g
     pass_secs(1).await;
     peer.abort();
     pass_secs(1).await;
-    store.open_all();
+    store.mend();
     assert_eq!(listener.receive_text().await, "gone", "the store has its will");
     wait_until(|| broker.stats().connections == 1).await;
     let (peer, connack) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
@@ -86,7 +88,7 @@ async fn what_a_dropped_connection_has_sent_still_arrives() {
         [Gates { hold_orders: true, ..Gates::default() }, Gates { hold_commits: true, ..Gates::default() }]
     {
         for durable in [false, true] {
-            let store = GatedStore::new();
+            let store = Faulty::over(Store::new());
             let broker = broker_over(store.clone()).await;
             let (mut listener, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "listener")).await;
             listener.subscribe("#", QoS::AtLeastOnce).await;
@@ -98,7 +100,7 @@ async fn what_a_dropped_connection_has_sent_still_arrives() {
             pass_secs(1).await;
             peer.abort();
             pass_secs(1).await;
-            store.open_all();
+            store.mend();
             for n in 0..5 {
                 assert_eq!(listener.receive_text().await, n.to_string());
             }
@@ -110,7 +112,7 @@ async fn what_a_dropped_connection_has_sent_still_arrives() {
 }
 
 async fn a_takeover_goes_on_when_the_connection_that_waits_for_it_is_dropped() {
-    let store = GatedStore::new();
+    let store = Faulty::over(Store::new());
     let broker = broker_over(store.clone()).await;
     let (mut first, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "c")).await;
     first.subscribe("a", QoS::AtLeastOnce).await;
@@ -123,7 +125,7 @@ async fn a_takeover_goes_on_when_the_connection_that_waits_for_it_is_dropped() {
     let mut third = Peer::open(&broker, Version::V5_0);
     third.send(connect_durable(Version::V5_0, "c")).await;
     pass_secs(1).await;
-    store.open_all();
+    store.mend();
     assert!(matches!(third.receive().await, Packet::Connack(connack) if connack.session_present));
     third.publish("a", "x", QoS::AtMostOnce).await;
     assert_eq!(third.receive_text().await, "x");

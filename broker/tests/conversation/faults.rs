@@ -3,6 +3,7 @@
 //! test a place: it is long because the places are many, and is read one test at a time.
 
 use opifex_broker::{Broker, StartError};
+use opifex_conformance::faults::Faulty;
 use opifex_packet::{
     Connect, Delivery, Packet, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, QoS, ReasonCode,
     TopicFilter, Unsubscribe, Version,
@@ -10,8 +11,9 @@ use opifex_packet::{
 use opifex_storage::{Certainty, ErrorKind};
 
 use crate::backend::Backend;
-use crate::faulty_store::{Fault, FaultyStore, Place};
 use crate::peer::*;
+use crate::place::{Fault, Place};
+use crate::store::Store;
 
 const KINDS: [ErrorKind; 9] = [
     ErrorKind::Retry,
@@ -76,7 +78,7 @@ struct Bystanders {
 }
 
 impl Bystanders {
-    async fn new(broker: &Broker<FaultyStore>) -> Bystanders {
+    async fn new(broker: &Broker<Faulty<Store>>) -> Bystanders {
         let mut receiver = Peer::v5(broker, "bystander").await;
         receiver.subscribe("beside", QoS::ExactlyOnce).await;
         Bystanders { sender: Peer::v5(broker, "beside").await, receiver }
@@ -93,16 +95,16 @@ impl Bystanders {
 /// For each way to fail at a place: `before` with a whole store, `during` with the failing one; and then all goes on.
 fn at<T>(
     place: Place,
-    before: impl AsyncFn(&Broker<FaultyStore>) -> T,
-    during: impl AsyncFn(&Broker<FaultyStore>, T, &Fault),
+    before: impl AsyncFn(&Broker<Faulty<Store>>) -> T,
+    during: impl AsyncFn(&Broker<Faulty<Store>>, T, &Fault),
 ) {
     Backend::Memory.talk(async || {
         for fault in faults(place) {
-            let store = FaultyStore::new();
+            let store = Faulty::over(Store::new());
             let broker = broker_over(store.clone()).await;
             let mut bystanders = Bystanders::new(&broker).await;
             let found = before(&broker).await;
-            store.fail(fault);
+            store.set(fault);
             during(&broker, found, &fault).await;
             bystanders.are_served().await;
             assert!(store.mend() > 0, "the store was not asked for {fault:?}");
@@ -113,7 +115,7 @@ fn at<T>(
 }
 
 /// The client comes back, and what it is sent arrives.
-async fn goes_on(broker: &Broker<FaultyStore>) {
+async fn goes_on(broker: &Broker<Faulty<Store>>) {
     let (mut peer, _) = Peer::connect(broker, hello()).await;
     peer.send(subscribe("again", options(QoS::ExactlyOnce), None)).await;
     loop {
@@ -133,14 +135,14 @@ async fn goes_on(broker: &Broker<FaultyStore>) {
 }
 
 /// The client, with a durable session that is subscribed to "a".
-async fn subscribed(broker: &Broker<FaultyStore>) -> Peer {
+async fn subscribed(broker: &Broker<Faulty<Store>>) -> Peer {
     let (mut peer, _) = Peer::connect(broker, hello()).await;
     peer.subscribe("a", QoS::ExactlyOnce).await;
     peer
 }
 
 /// The same, with a message that it has not acknowledged.
-async fn with_message(broker: &Broker<FaultyStore>, qos: QoS) -> (Peer, opifex_packet::PacketId) {
+async fn with_message(broker: &Broker<Faulty<Store>>, qos: QoS) -> (Peer, opifex_packet::PacketId) {
     let mut peer = subscribed(broker).await;
     Peer::v5(broker, "s").await.publish("a", "x", qos).await;
     let packet_id = peer.receive_publish().await.delivery.packet_id().unwrap();
@@ -381,13 +383,13 @@ fn a_queue_that_cannot_be_read_ends_the_connection_and_loses_nothing() {
 #[test]
 fn a_session_that_could_not_be_opened_for_its_queue_goes_offline_and_keeps_its_will_to_itself() {
     Backend::Memory.talk(async || {
-        let store = FaultyStore::new();
+        let store = Faulty::over(Store::new());
         let broker = broker_over(store.clone()).await;
         let mut listener = Peer::v5(&broker, "listener").await;
         listener.subscribe("will", QoS::AtMostOnce).await;
         subscribed(&broker).await.vanish(&broker).await;
         let fault = |place, kind| Fault { place, kind, certainty: Certainty::NotApplied, at_commit: false };
-        store.fail(fault(Place::Queue, ErrorKind::Corrupt));
+        store.set(fault(Place::Queue, ErrorKind::Corrupt));
         let (mut peer, _) = Peer::connect(&broker, hello()).await;
         peer.expect_disconnect(ReasonCode::ImplementationSpecificError).await;
         let mut short = hello();
@@ -406,7 +408,7 @@ fn a_session_that_could_not_be_opened_for_its_queue_goes_offline_and_keeps_its_w
 #[test]
 fn an_end_that_is_not_on_record_is_written_down_later() {
     Backend::Memory.talk(async || {
-        let store = FaultyStore::new();
+        let store = Faulty::over(Store::new());
         let broker = broker_over(store.clone()).await;
         let mut short = connect(Version::V5_0, "c");
         short.properties.push(Property::SessionExpiryInterval(30));
@@ -415,7 +417,7 @@ fn an_end_that_is_not_on_record_is_written_down_later() {
         Peer::v5(&broker, "s").await.publish("a", "x", QoS::AtLeastOnce).await;
         let packet_id = peer.receive_publish().await.delivery.packet_id().unwrap();
         // Its last batch settles, too.
-        store.fail(Fault {
+        store.set(Fault {
             place: Place::Settle,
             kind: ErrorKind::Retry,
             certainty: Certainty::NotApplied,
@@ -437,13 +439,13 @@ fn an_end_that_is_not_on_record_is_written_down_later() {
 fn what_is_due_is_dealt_with_when_the_store_can_be_read_again() {
     Backend::Memory.talk(async || {
         for fault in faults(Place::Due) {
-            let store = FaultyStore::new();
+            let store = Faulty::over(Store::new());
             let broker = broker_over(store.clone()).await;
             let mut bystanders = Bystanders::new(&broker).await;
             let mut short = connect(Version::V5_0, "c");
             short.properties.push(Property::SessionExpiryInterval(5));
             Peer::connect(&broker, short).await.0.vanish(&broker).await;
-            store.fail(fault);
+            store.set(fault);
             pass_secs(20).await;
             assert_eq!(broker.stats().sessions, 3);
             bystanders.are_served().await;
@@ -458,8 +460,8 @@ fn what_is_due_is_dealt_with_when_the_store_can_be_read_again() {
 fn a_broker_does_not_start_over_a_store_that_cannot_be_read() {
     Backend::Memory.talk(async || {
         for fault in faults(Place::Scan) {
-            let store = FaultyStore::new();
-            store.fail(fault);
+            let store = Faulty::over(Store::new());
+            store.set(fault);
             let started = Broker::builder(store).start().await;
             assert!(matches!(started, Err(StartError::Store(error)) if error.kind() == fault.kind));
         }
@@ -470,10 +472,10 @@ fn a_broker_does_not_start_over_a_store_that_cannot_be_read() {
 fn a_publication_of_the_process_is_answered_with_the_error() {
     Backend::Memory.talk(async || {
         for fault in faults(Place::Enqueue) {
-            let store = FaultyStore::new();
+            let store = Faulty::over(Store::new());
             let broker = broker_over(store.clone()).await;
             let _peer = subscribed(&broker).await;
-            store.fail(fault);
+            store.set(fault);
             let said = broker.publish(opifex_broker::Publication::new("a", "x").qos(QoS::AtLeastOnce)).await;
             assert!(
                 matches!(&said, Err(opifex_broker::PublishError::Store(error)) if error.kind() == fault.kind),
@@ -488,12 +490,12 @@ fn an_acknowledged_message_survives_every_failure_that_comes_after_it() {
     Backend::Memory.talk(async || {
         for place in [Place::Enqueue, Place::Settle, Place::Assign, Place::Queue, Place::Open] {
             for fault in faults(place) {
-                let store = FaultyStore::new();
+                let store = Faulty::over(Store::new());
                 let broker = broker_over(store.clone()).await;
                 let peer = subscribed(&broker).await;
                 let mut sender = Peer::v5(&broker, "s").await;
                 sender.publish("a", "kept", QoS::AtLeastOnce).await;
-                store.fail(fault);
+                store.set(fault);
                 sender.send(publish("a", "maybe", QoS::ExactlyOnce)).await;
                 pass_secs(1).await;
                 drop(peer);

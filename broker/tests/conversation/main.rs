@@ -7,9 +7,9 @@
 mod attention;
 mod backend;
 mod failing_engine;
-mod faulty_store;
-mod gated_store;
+mod gates;
 mod peer;
+mod place;
 mod store;
 
 mod abandoned;

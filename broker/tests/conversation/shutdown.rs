@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use opifex_broker::Broker;
+use opifex_conformance::faults::Faulty;
 use opifex_packet::{Packet, Property, QoS, ReasonCode, Version};
 use opifex_storage::{PageLimit, Persistence, RecordKind};
 use tokio::time::Instant;
 
 use crate::backend::conversations;
-use crate::gated_store::{GatedStore, Gates};
+use crate::gates::Gates;
 use crate::peer::*;
 use crate::store::Store;
 
@@ -78,7 +79,7 @@ async fn acknowledgements_that_wait_for_the_store_leave_first() {
     for hold in
         [Gates { hold_orders: true, ..Gates::default() }, Gates { hold_commits: true, ..Gates::default() }]
     {
-        let store = GatedStore::new();
+        let store = Faulty::over(Store::new());
         let broker = broker_over(store.clone()).await;
         let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
         keeper.subscribe("a", QoS::AtLeastOnce).await;
@@ -96,7 +97,7 @@ async fn acknowledgements_that_wait_for_the_store_leave_first() {
             async move { broker.shutdown().await }
         });
         pass_secs(1).await;
-        store.open_all();
+        store.mend();
         for n in 1..=3 {
             match sender.receive().await {
                 Packet::Puback(ack) => assert_eq!(ack.packet_id, id(n)),
@@ -109,7 +110,7 @@ async fn acknowledgements_that_wait_for_the_store_leave_first() {
 }
 
 async fn a_store_that_hangs_holds_up_the_stop_only_so_long() {
-    let store = GatedStore::new();
+    let store = Faulty::over(Store::new());
     let broker = broker_over(store.clone()).await;
     let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
     keeper.subscribe("a", QoS::AtLeastOnce).await;

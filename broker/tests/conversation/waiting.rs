@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use opifex_broker::Limits;
+use opifex_conformance::faults::{At, Effect, Fault, Faulty};
 use opifex_packet::{
     Packet, Properties, Puback, Pubcomp, Pubrel, QoS, ReasonCode, TopicFilter, Unsubscribe, Version,
 };
@@ -10,8 +11,9 @@ use opifex_storage::ErrorKind;
 use tokio::time::{Instant, timeout};
 
 use crate::backend::conversations;
-use crate::gated_store::{GatedStore, Gates};
+use crate::gates::Gates;
 use crate::peer::*;
+use crate::store::Store;
 
 conversations!(
     a_pubcomp_to_a_durable_publisher_waits_for_its_removal,
@@ -24,6 +26,7 @@ conversations!(
     a_message_is_delivered_when_it_is_ordered_and_not_before,
     a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable,
     suback_and_connack_of_a_durable_session_wait,
+    a_suback_that_does_not_wait_for_its_replay_waits_for_what_is_queued,
     a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_over,
     a_store_that_hangs_closes_the_connection_that_waits_for_it,
     a_store_that_is_full_refuses_what_grows_with_0x97,
@@ -35,8 +38,8 @@ conversations!(
 const HOLD_ORDERS: Gates = Gates { hold_opens: false, hold_orders: true, hold_commits: false, refuse: None };
 const HOLD_COMMITS: Gates = Gates { hold_opens: false, hold_orders: false, hold_commits: true, refuse: None };
 
-async fn slow() -> (opifex_broker::Broker<GatedStore>, GatedStore, Peer) {
-    let store = GatedStore::new();
+async fn slow() -> (opifex_broker::Broker<Faulty<Store>>, Faulty<Store>, Peer) {
+    let store = Faulty::over(Store::new());
     let broker = broker_over(store.clone()).await;
     let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
     keeper.subscribe("a", QoS::ExactlyOnce).await;
@@ -56,7 +59,7 @@ async fn acknowledgements_wait_until_what_they_acknowledge_is_durable() {
             other.delivery = opifex_packet::Delivery::new(qos, id(5));
             sender.send(other).await;
             sender.expect_silence().await;
-            store.open_all();
+            store.mend();
             let ids: Vec<u16> = [sender.receive().await, sender.receive().await]
                 .into_iter()
                 .map(|packet| match packet {
@@ -83,7 +86,7 @@ async fn a_message_is_delivered_when_it_is_ordered_and_not_before() {
     assert_eq!(plain.receive_text().await, "x");
     assert_eq!(keeper.receive_text().await, "x");
     sender.expect_silence().await;
-    store.open_all();
+    store.mend();
     sender.expect(Puback::new(id(77))).await;
 }
 
@@ -93,7 +96,7 @@ async fn a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable() {
     store.set(HOLD_COMMITS);
     sender.send(publish("a", "x", QoS::ExactlyOnce)).await;
     keeper.expect_silence().await;
-    store.open_all();
+    store.mend();
     let publish = keeper.receive_publish().await;
     let packet_id = publish.delivery.packet_id().unwrap();
     store.set(HOLD_COMMITS);
@@ -102,7 +105,7 @@ async fn a_qos_2_message_and_its_pubrel_leave_when_their_state_is_durable() {
     // Asking again does not hurry it.
     keeper.send(opifex_packet::Pubrec::new(packet_id)).await;
     keeper.expect_silence().await;
-    store.open_all();
+    store.mend();
     keeper.expect(Pubrel::new(packet_id)).await;
 }
 
@@ -120,9 +123,29 @@ async fn suback_and_connack_of_a_durable_session_wait() {
     plain.publish("b", "x", QoS::AtMostOnce).await;
     assert_eq!(plain.receive_text().await, "x");
     assert_eq!(keeper.receive_text().await, "x", "routing has the subscription");
-    store.open_all();
+    store.mend();
     assert!(matches!(keeper.receive().await, Packet::Suback(_)));
     assert!(matches!(other.receive().await, Packet::Connack(_)));
+}
+
+async fn a_suback_that_does_not_wait_for_its_replay_waits_for_what_is_queued() {
+    let store = Faulty::over(Store::new());
+    let limits = Limits { max_queued_messages: 20, ..Limits::default() };
+    let broker = opifex_broker::Broker::builder(store.clone()).limits(limits).start().await.unwrap();
+    let mut sender = Peer::v5(&broker, "s").await;
+    for n in 0..50 {
+        sender.publish_retained(&format!("many/{n}"), "x", QoS::AtLeastOnce).await;
+    }
+    let (mut late, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "late")).await;
+    let replays = At::Batch(|batch| !batch.guards.is_empty());
+    store.set([Fault::new(replays, Effect::HoldCommit)]);
+    late.send(subscribe("many/#", options(QoS::AtLeastOnce), None)).await;
+    for _ in 0..20 {
+        late.receive_publish().await;
+    }
+    late.expect_silence().await;
+    assert!(store.mend() > 0);
+    assert!(matches!(late.receive().await, Packet::Suback(_)));
 }
 
 async fn a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_over() {
@@ -143,13 +166,13 @@ async fn a_connection_that_waits_for_the_store_still_gets_messages_and_is_taken_
     let mut second = Peer::open(&broker, Version::V5_0);
     second.send(connect(Version::V5_0, "c")).await;
     pass_secs(1).await;
-    store.open_all();
+    store.mend();
     peer.expect_disconnect(ReasonCode::SessionTakenOver).await;
     assert!(matches!(second.receive().await, Packet::Connack(_)));
 }
 
 async fn a_store_that_hangs_closes_the_connection_that_waits_for_it() {
-    let store = GatedStore::new();
+    let store = Faulty::over(Store::new());
     let limits = Limits { store_timeout: std::time::Duration::from_secs(10), ..Limits::default() };
     let broker = opifex_broker::Broker::builder(store.clone()).limits(limits).start().await.unwrap();
     let (mut keeper, _) = Peer::connect(&broker, connect_durable(Version::V5_0, "keeper")).await;
@@ -163,7 +186,7 @@ async fn a_store_that_hangs_closes_the_connection_that_waits_for_it() {
         pass_secs(4).await;
         sender.expect_disconnect(ReasonCode::ServerBusy).await;
         // What is on its way to the store runs to its end.
-        store.open_all();
+        store.mend();
         assert_eq!(keeper.receive_text().await, "x");
         keeper.settle_with_store().await;
         wait_until(|| broker.stats().connections == 1).await;
@@ -190,7 +213,7 @@ async fn a_store_that_is_full_refuses_what_grows_with_0x97() {
         // 3.x has no word for it: the connection ends without the acknowledgement.
         old.send(publish("a", "x", QoS::AtLeastOnce)).await;
         old.expect_closed().await;
-        store.open_all();
+        store.mend();
         sender.publish("a", "x", QoS::ExactlyOnce).await;
     }
 }
@@ -218,7 +241,7 @@ async fn a_subscription_made_while_a_retained_message_is_on_its_way_gets_it() {
         pass_secs(1).await;
         newcomer.subscribe("r", QoS::AtLeastOnce).await;
         newcomer.expect_silence().await;
-        store.open_all();
+        store.mend();
         assert_eq!(newcomer.receive_text().await, "x");
     }
 }
@@ -233,7 +256,7 @@ async fn retained_messages_are_read_when_those_that_were_delivered_are_durable()
     pass_secs(1).await;
     late.subscribe("r", QoS::AtLeastOnce).await;
     late.expect_silence().await;
-    store.open_all();
+    store.mend();
     assert_eq!(late.receive_text().await, "x");
 }
 
@@ -245,7 +268,7 @@ async fn a_pubcomp_to_a_durable_publisher_waits_for_its_removal() {
     store.set(HOLD_COMMITS);
     sender.send(Pubrel::new(id(78))).await;
     sender.expect_silence().await;
-    store.open_all();
+    store.mend();
     sender.expect(Pubcomp::new(id(78))).await;
     // One that owns no record waits for nothing.
     let mut plain = Peer::v5(&broker, "plain").await;
@@ -262,7 +285,7 @@ async fn an_unsuback_of_a_durable_session_waits() {
     keeper.send(Unsubscribe { packet_id: id(9), properties: Properties::new(), filters }).await;
     keeper.expect_silence().await;
     plain.unsubscribe("a").await;
-    store.open_all();
+    store.mend();
     assert!(matches!(keeper.receive().await, Packet::Unsuback(_)));
 }
 
@@ -273,7 +296,7 @@ async fn a_retained_message_and_a_packet_id_are_durable_before_they_are_acknowle
         store.set(hold);
         plain.send(retained("nobody", "x", QoS::AtLeastOnce)).await;
         plain.expect_silence().await;
-        store.open_all();
+        store.mend();
         assert!(matches!(plain.receive().await, Packet::Puback(_)));
     }
     let (broker, store, _keeper) = slow().await;
@@ -281,7 +304,7 @@ async fn a_retained_message_and_a_packet_id_are_durable_before_they_are_acknowle
     store.set(HOLD_COMMITS);
     sender.send(publish("nobody", "x", QoS::ExactlyOnce)).await;
     sender.expect_silence().await;
-    store.open_all();
+    store.mend();
     assert!(matches!(sender.receive().await, Packet::Pubrec(_)));
 }
 
@@ -298,7 +321,7 @@ async fn pingresp_and_messages_pass_acknowledgements_that_wait() {
         assert_eq!(peer.receive_text().await, "n");
     }
     peer.expect_silence().await;
-    store.open_all();
+    store.mend();
     peer.expect(Puback::new(id(77))).await;
 }
 
@@ -325,7 +348,7 @@ async fn a_store_that_hangs_for_five_seconds_is_noticed_by_nobody_else() {
         tokio::time::sleep_until(hung + Duration::from_secs(second + 1)).await;
     }
     sender.expect_silence().await;
-    store.open_all();
+    store.mend();
     sender.expect(Puback::new(id(77))).await;
     assert_eq!(keeper.receive_text().await, "late");
     assert!(matches!(opening.receive().await, Packet::Connack(_)));
@@ -360,7 +383,7 @@ async fn publishers_are_slowed_by_a_store_that_is_behind_and_memory_stays_bounde
         receiver.subscribe("b", QoS::AtLeastOnce).await;
         Peer::v5(&broker, "plain").await.publish("b", "served", QoS::AtLeastOnce).await;
         assert_eq!(receiver.receive_text().await, "served");
-        store.open_all();
+        store.mend();
         for (mut sender, sent) in slowed {
             for _ in 0..sent {
                 sender.expect(Puback::new(id(77))).await;

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opifex_broker::{Broker, Peer};
-use opifex_packet::TopicFilter;
+use opifex_conformance::faults::{Intercept, Intercepted};
 use opifex_storage::{
-    Author, Batch, Capabilities, Commit, Cursor, Due, Op, OpenSession, OpenedSession, Outcome, Page,
-    PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
-    TargetOutcome, Timestamp,
+    Author, Batch, Commit, Op, OpenSession, OpenedSession, Outcome, PageLimit, Persistence, QueuePage,
+    Receipt, Record, RecordKind, Result, Seq, SessionId, TargetOutcome,
 };
 use opifex_storage_sqlite::SqliteStore;
 use tokio::net::TcpListener;
@@ -21,9 +20,8 @@ use tokio::sync::Mutex;
 /// How long what was acknowledged is in memory alone.
 const LATE: Duration = Duration::from_millis(30);
 
-/// A store that acknowledges before it commits.
-struct EarlyAcks<P> {
-    inner: Arc<P>,
+/// Makes a store acknowledge before it commits.
+struct EarlyAcks {
     behind: Arc<Mutex<Behind>>,
 }
 
@@ -34,9 +32,9 @@ struct Behind {
     next_seq: HashMap<SessionId, Seq>,
 }
 
-impl<P: Persistence> EarlyAcks<P> {
+impl EarlyAcks {
     /// Over a store; needs a runtime.
-    async fn new(inner: P) -> Result<EarlyAcks<P>> {
+    async fn over<P: Persistence>(inner: P) -> Result<Intercepted<Arc<P>, EarlyAcks>> {
         let (inner, mut behind, mut cursor) = (Arc::new(inner), Behind::default(), None);
         loop {
             let page = inner.scan(RecordKind::Session, cursor, PageLimit::items(1_000)).await?;
@@ -51,7 +49,8 @@ impl<P: Persistence> EarlyAcks<P> {
             }
         }
         let behind = Arc::new(Mutex::new(behind));
-        let store = EarlyAcks { inner: Arc::clone(&inner), behind: Arc::clone(&behind) };
+        let early = EarlyAcks { behind: Arc::clone(&behind) };
+        let store = Intercepted::new(Arc::clone(&inner), early);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LATE).await;
@@ -60,15 +59,14 @@ impl<P: Persistence> EarlyAcks<P> {
         });
         Ok(store)
     }
-}
 
-impl<P: Persistence> EarlyAcks<P> {
     /// Does something that holds the lock in a task of its own: a caller that is not polled keeps nobody waiting.
-    async fn by_itself<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    async fn by_itself<P: Persistence, T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
+        inner: &Arc<P>,
         work: impl FnOnce(Arc<P>, Arc<Mutex<Behind>>) -> F,
     ) -> T {
-        let work = work(Arc::clone(&self.inner), Arc::clone(&self.behind));
+        let work = work(Arc::clone(inner), Arc::clone(&self.behind));
         tokio::spawn(work).await.expect("it does not panic")
     }
 }
@@ -127,13 +125,9 @@ impl Behind {
     }
 }
 
-impl<P: Persistence> Persistence for EarlyAcks<P> {
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn open_session(&self, open: OpenSession) -> Result<OpenedSession> {
-        self.by_itself(|inner, behind| async move {
+impl<P: Persistence> Intercept<Arc<P>> for EarlyAcks {
+    async fn open_session(&self, inner: &Arc<P>, open: OpenSession) -> Result<OpenedSession> {
+        self.by_itself(inner, |inner, behind| async move {
             let mut behind = behind.lock().await;
             behind.catch_up(&*inner).await;
             let opened = inner.open_session(open).await?;
@@ -143,8 +137,8 @@ impl<P: Persistence> Persistence for EarlyAcks<P> {
         .await
     }
 
-    async fn submit(&self, batch: Batch) -> Result<Receipt> {
-        self.by_itself(|inner, behind| async move {
+    async fn submit(&self, inner: &Arc<P>, batch: Batch) -> Result<Receipt> {
+        self.by_itself(inner, |inner, behind| async move {
             let commit = Commit { durability: batch.durability };
             let mut behind = behind.lock().await;
             if let Some(outcomes) = behind.foresee(&batch) {
@@ -160,34 +154,23 @@ impl<P: Persistence> Persistence for EarlyAcks<P> {
         .await
     }
 
-    async fn queue(&self, session: SessionId, after: Seq, limit: PageLimit) -> Result<QueuePage> {
-        self.by_itself(|inner, behind| async move {
+    async fn queue(
+        &self,
+        inner: &Arc<P>,
+        session: SessionId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<QueuePage> {
+        self.by_itself(inner, |inner, behind| async move {
             behind.lock().await.catch_up(&*inner).await;
             inner.queue(session, after, limit).await
         })
         .await
     }
 
-    async fn retained(
-        &self,
-        filters: &[TopicFilter<'_>],
-        cursor: Option<Cursor>,
-        limit: PageLimit,
-    ) -> Result<Page<Retained>> {
-        self.inner.retained(filters, cursor, limit).await
-    }
-
-    async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>> {
-        self.inner.scan(kind, cursor, limit).await
-    }
-
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        self.inner.due(now, limit).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.behind.lock().await.catch_up(&*self.inner).await;
-        self.inner.close().await
+    async fn close(&self, inner: &Arc<P>) -> Result<()> {
+        self.behind.lock().await.catch_up(&**inner).await;
+        inner.close().await
     }
 }
 
@@ -196,7 +179,7 @@ pub(crate) fn serve(directory: &Path) {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let store = EarlyAcks::new(SqliteStore::open(directory).unwrap()).await.unwrap();
+        let store = EarlyAcks::over(SqliteStore::open(directory).unwrap()).await.unwrap();
         let broker = Broker::builder(store).start().await.unwrap();
         tracing::info!("a broker has started that acknowledges too early");
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
