@@ -204,11 +204,22 @@ impl State<'_> {
         key: &[u8],
         mut take: impl FnMut(&[u8], Result<Retained>) -> Result<bool>,
     ) -> Result<()> {
-        let sql = concat!(
-            "SELECT r.key, r.message, r.version, r.expires_at, r.checksum, ",
-            message_columns!(),
-            " FROM retained r LEFT JOIN messages m ON m.id = r.message WHERE r.key > ?1 ORDER BY r.key"
-        );
+        macro_rules! retained_where {
+            ($condition:literal) => {
+                concat!(
+                    "SELECT r.key, r.message, r.version, r.expires_at, r.checksum, ",
+                    message_columns!(),
+                    " FROM retained r LEFT JOIN messages m ON m.id = r.message WHERE ",
+                    $condition,
+                    " ORDER BY r.key"
+                )
+            };
+        }
+        // From the beginning without a search, which a damaged key would lead astray.
+        let sql = match key {
+            [] => retained_where!("?1 IS NOT NULL"),
+            _ => retained_where!("r.key > ?1"),
+        };
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query([key])?;
         let mut order = KeyOrder::default();

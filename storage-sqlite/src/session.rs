@@ -46,7 +46,14 @@ impl State<'_> {
         let Some(id) = self.find(sql, [client_id], |row| uint(row, 0).map(SessionId))? else {
             return Ok(None);
         };
-        self.live(id, SessionRow::clone)
+        let session = self.live(id, SessionRow::clone)?;
+        // The index has no checksum, and nobody gets the session of somebody else.
+        if session.as_ref().is_none_or(|session| *session.client_id != *client_id) {
+            return Err(corrupt(format_args!(
+                "the index of clients does not lead to the session of {client_id:?}"
+            )));
+        }
+        Ok(session)
     }
 
     /// The epoch of a session that has not ended.
