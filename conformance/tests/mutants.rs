@@ -38,6 +38,8 @@ mod inbound;
 mod inflight;
 #[path = "mutants/limits.rs"]
 mod limits;
+#[path = "mutants/matrix.rs"]
+mod matrix;
 #[path = "mutants/paging.rs"]
 mod paging;
 #[path = "mutants/queue.rs"]

@@ -68,7 +68,8 @@ pub(crate) fn judge(make: fn() -> Behaviour, id: &'static str) -> Found {
     match receiver.recv_timeout(DEADLINE) {
         Ok(Judgement { verdict: Verdict::Failed, reason, .. }) => Found::Failed(reason.unwrap_or_default()),
         Ok(_) => Found::Passed,
-        Err(_) => Found::Hung,
+        Err(mpsc::RecvTimeoutError::Timeout) => Found::Hung,
+        Err(mpsc::RecvTimeoutError::Disconnected) => Found::Failed(format!("{id} could not be run")),
     }
 }
 
