@@ -1,5 +1,6 @@
 //! Broken stores: closed and opened again, with something lost, doubled or taken afterwards.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use opifex_storage::{Batch, ErrorKind, Message, Op, Page, QueuePage, Record, RecordVersion, Seq};
@@ -104,4 +105,15 @@ mutants! {
         }
         other => Some(other),
     });
+
+    /// queues are in the order of their messages' text when the store is opened again
+    "QUE-24" reopening_sorts_queues: {
+        let reopened = Arc::new(AtomicBool::new(false));
+        let also = Arc::clone(&reopened);
+        honest().reopen(move |_| reopened.store(true, Ordering::Relaxed)).pages(move |_, _, page| {
+            if also.load(Ordering::Relaxed) {
+                page.items.sort_by_key(|entry| entry.message.as_ref().map(|message| message.payload.clone()));
+            }
+        })
+    };
 }

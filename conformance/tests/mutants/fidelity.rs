@@ -148,4 +148,30 @@ mutants! {
     /// of a topic 128 levels count
     "FID-11" topics_end_after_128_levels:
         topics(|topic| topic.split('/').take(128).collect::<Vec<_>>().join("/"));
+
+    /// of a message's properties 65,535 bytes are kept
+    "FID-14" properties_end_after_64_kib: honest().messages(|message| {
+        let mut kept = 0;
+        message.properties = message.properties.retain(|property| {
+            kept += Properties::default().with(*property).as_bytes().len();
+            kept <= 0xffff
+        });
+    });
+
+    /// characters that cannot be printed are blanks
+    "FID-15" control_characters_are_blanks:
+        clients(|client| client.replace(char::is_control, " "));
+
+    /// the first delivery that ends takes the message from where it is retained
+    "FID-16" settling_unretains: honest().batches(|engine, batch| {
+        let Some(id) = batch.author.session() else { return };
+        for op in batch.ops.clone() {
+            let Op::Settle(seq) = op else { continue };
+            let entry = engine.entries(id).into_iter().find(|entry| entry.seq == seq);
+            let Some(message) = entry.and_then(|entry| entry.message) else { continue };
+            if engine.kept_on(&message.topic).is_some_and(|kept| kept.message == message) {
+                engine.administer(batch.now, [Op::Unretain(message.topic.clone())]);
+            }
+        }
+    });
 }
