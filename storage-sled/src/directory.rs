@@ -1,4 +1,5 @@
-//! What may lie in the directory of a store: sled would put its files among anybody's.
+//! What may lie in the directory of a store: sled would put its files among anybody's, and stumbles over half a file of
+//! its own.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,6 +9,9 @@ use std::path::Path;
 use opifex_storage::{CommitMark, DataDir, ErrorKind, Result, StoreError};
 
 use crate::reserve;
+
+const CONFIGURATION: &str = "conf";
+const LOG: &str = "db";
 
 /// Refuses a directory that holds what is not a sled store's. One that is not there or empty is fine.
 pub(crate) fn check(directory: &Path) -> Result<()> {
@@ -33,10 +37,26 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Who died while it made a database may have left half a configuration, which sled refuses for good. It writes that file
+/// before it makes the log: without a log there is nothing that could be lost with it. Asks for the lock.
+pub(crate) fn begin_anew_without_a_log(directory: &Path) -> Result<()> {
+    let (configuration, log) = (directory.join(CONFIGURATION), directory.join(LOG));
+    if log.exists() {
+        return Ok(());
+    }
+    match fs::remove_file(&configuration) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let what = format!("cannot remove {}, which belongs to no log: {error}", configuration.display());
+            Err(StoreError::not_applied(ErrorKind::Fatal, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn is_a_stores(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let ours = [DataDir::LOCK_FILE, reserve::FILE, CommitMark::FILE];
-    let sleds = ["conf", "db", "blobs"];
+    let sleds = [CONFIGURATION, LOG, "blobs"];
     // The root of a file system has a directory of its own.
     ours.contains(&name) || sleds.contains(&name) || name.starts_with("snap.") || name == "lost+found"
 }

@@ -75,6 +75,7 @@ impl SledStore {
         let directory = directory.as_ref();
         directory::check(directory)?;
         let held = when_unlocked(|| DataDir::take(directory))?;
+        directory::begin_anew_without_a_log(directory)?;
         let reserve = Arc::new(Reserve::of(directory, options.reserve_bytes));
         let config = sled::Config::new()
             .path(directory)

@@ -60,6 +60,19 @@ fn a_directory_with_somebodys_files_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_directory_whose_making_was_cut_short_is_a_new_store() {
+    let directory = TempDir::new().unwrap();
+    drop(open(directory.path()).unwrap());
+    let configuration = directory.path().join("conf");
+    let bytes = std::fs::read(&configuration).unwrap();
+    for len in 0..bytes.len() {
+        std::fs::write(&configuration, &bytes[..len]).unwrap();
+        std::fs::remove_file(directory.path().join("db")).unwrap();
+        drop(open(directory.path()).unwrap_or_else(|error| panic!("{len} bytes: {error}")));
+    }
+}
+
+#[test]
 fn another_programs_database_is_refused_and_left_alone() {
     let directory = TempDir::new().unwrap();
     let theirs = || sled::open(directory.path()).unwrap();

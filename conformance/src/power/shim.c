@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -521,17 +522,22 @@ static void wait_micros(uint64_t micros) {
     while (nanosleep(&time, &time) != 0 && errno == EINTR) {}
 }
 
-static int sync_file(int fd, int (*real)(int)) {
-    uint64_t n = ++control[SYNCS];
-    if (control[SWALLOW_SYNCS]) return 0;
-    struct header h = {.call = SYNC, .phase = BEGIN, .id = next_id++, .object = known(fd)->object};
-    record(h, 0, 0, 0, 0);
+/* The next sync: it takes its time, and answers whether it is to be made. */
+static int may_sync(uint64_t n) {
     if (control[HANG_SYNC] == n) {
         control[HANGING]++;
         wait_micros(control[HANG_MILLIS] * 1000);
     }
     if (control[SYNC_MICROS]) wait_micros(control[SYNC_MICROS]);
-    int result = lies_in(n, EIO_SYNC_FROM, EIO_SYNC_TO) ? fail(EIO) : real(fd);
+    return lies_in(n, EIO_SYNC_FROM, EIO_SYNC_TO) ? fail(EIO) : 0;
+}
+
+static int sync_file(int fd, int (*real)(int)) {
+    uint64_t n = ++control[SYNCS];
+    if (control[SWALLOW_SYNCS]) return 0;
+    struct header h = {.call = SYNC, .phase = BEGIN, .id = next_id++, .object = known(fd)->object};
+    record(h, 0, 0, 0, 0);
+    int result = may_sync(n) < 0 ? -1 : real(fd);
     int saved = errno;
     record_end(h, result);
     errno = saved;
@@ -548,11 +554,13 @@ int fdatasync(int fd) {
     return is_file(fd) || known(fd)->kind == DIRECTORY ? sync_file(fd, real) : real(fd);
 }
 
-/* Starts or awaits writing; makes neither sizes nor the disk's own cache durable. */
+/* Starts or awaits writing; makes neither sizes nor the disk's own cache durable. Counted, delayed and failed as a sync. */
 int sync_file_range(int fd, off_t offset, off_t len, unsigned flags) {
     REAL(sync_file_range);
-    if (is_file(fd)) record((struct header){.call = RANGE_SYNC, .phase = END, .object = known(fd)->object}, 0, 0, 0, 0);
-    return real(fd, offset, len, flags);
+    if (!is_file(fd)) return real(fd, offset, len, flags);
+    int result = may_sync(++control[SYNCS]) < 0 ? -1 : real(fd, offset, len, flags);
+    record((struct header){.call = RANGE_SYNC, .phase = END, .object = known(fd)->object, .result = result}, 0, 0, 0, 0);
+    return result;
 }
 
 /* ---- names ---- */
@@ -593,6 +601,22 @@ int rmdir(const char *path) {
     REAL(rmdir);
     return named(RMDIR, real(path), path);
 }
+
+/* ---- free space ---- */
+
+/* Who asks how much is free is told no more than there is room for. */
+int statvfs(const char *path, struct statvfs *info) {
+    REAL(statvfs);
+    int result = real(path, info);
+    char buffer[PATH_MAX];
+    if (result == 0 && control[ROOM] != UINT64_MAX && is_watched(absolute(path, buffer))) {
+        fsblkcnt_t blocks = control[ROOM] / info->f_frsize;
+        if (blocks < info->f_bavail) info->f_bavail = blocks;
+        if (blocks < info->f_bfree) info->f_bfree = blocks;
+    }
+    return result;
+}
+int statvfs64(const char *path, struct statvfs64 *info) __attribute__((alias("statvfs")));
 
 /* ---- what the record cannot express ---- */
 

@@ -26,6 +26,8 @@ mod scene;
 mod damaged;
 mod failing;
 mod full;
+#[cfg(feature = "sled")]
+mod sled;
 mod slow;
 
 const SQLITE: [&str; 4] = ["--storage", "sqlite", "--durability", "disk"];

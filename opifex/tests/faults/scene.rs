@@ -57,6 +57,38 @@ impl Books {
         self.fates.values().filter(|fate| **fate == Fate::Acknowledged).count()
     }
 
+    /// Comes back as the durable session, takes and settles all that was acknowledged, and publishes nothing itself.
+    #[cfg(feature = "sled")]
+    pub(crate) fn drain(&self, address: SocketAddr) {
+        let mut away = Client::durable(address, "away").unwrap();
+        let acknowledged = self.fates.iter().filter(|(_, fate)| **fate == Fate::Acknowledged);
+        let mut left: BTreeSet<Token> = acknowledged.map(|(token, _)| *token).collect();
+        let mut unreleased = BTreeSet::new();
+        while !left.is_empty() || !unreleased.is_empty() {
+            match away.receive().unwrap() {
+                Packet::Publish(publish) => {
+                    let id = publish.delivery.packet_id().unwrap();
+                    match publish.qos() {
+                        QoS::AtLeastOnce => away.send(Puback::new(id)).unwrap(),
+                        _ => {
+                            unreleased.insert(id);
+                            away.send(Pubrec::new(id)).unwrap();
+                        }
+                    }
+                    left.remove(&Token::of(&publish.payload).expect("the payload is whole"));
+                }
+                Packet::Pubrel(pubrel) => {
+                    unreleased.remove(&pubrel.packet_id);
+                    away.send(Pubcomp::new(pubrel.packet_id)).unwrap();
+                }
+                other => panic!("expected PUBLISH, not {other:?}"),
+            }
+        }
+        // Until all of it has been heard.
+        away.send(Packet::Pingreq).unwrap();
+        assert_eq!(away.receive().unwrap(), Packet::Pingresp);
+    }
+
     /// Takes everything that waits for the durable session, and compares: nothing acknowledged is lost, nothing
     /// refused is there, nothing is there twice.
     pub(crate) fn settle(&self, address: SocketAddr) {

@@ -1,0 +1,272 @@
+//! The same on sled: writes and flushes that fail, a full disk, one that hangs, short writes, a log that was cut. sled
+//! works no more after a write or a flush that failed, and some of that comes to it as a panic of its own: the broker
+//! then answers nothing that needs the store, serves the rest, and ends when it is told to.
+//!
+//! It claims the death of the process, so no sync is asked for before an acknowledgement, and none is looked for.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use opifex_packet::ReasonCode;
+
+use crate::everything;
+use crate::process::Process;
+use crate::scene::{Books, Fate, Talk, subscribe, take_all};
+use crate::shim::{Order, Watched};
+
+const SLED: [&str; 4] = ["--storage", "sled", "--durability", "process"];
+
+/// Which calls fail.
+#[derive(Copy, Clone, Debug)]
+struct Fault {
+    orders: [Order; 2],
+    from: u64,
+    to: u64,
+}
+
+/// What became of it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Came {
+    /// The scene was over before the call.
+    NotSoFar,
+    /// The program refused to start.
+    Refused,
+    /// It served, and went on acknowledging: what failed was no part of the log.
+    WentOn,
+    /// It served, and acknowledged nothing more.
+    Failed,
+}
+
+fn scene(fault: Fault) -> Came {
+    let watched = Watched::new();
+    watched.control().set(fault.orders[1], fault.to);
+    watched.control().set(fault.orders[0], fault.from);
+    let mut books = Books::default();
+    let mut subscribed = false;
+    let mut process = Process::start(&mut watched.serve(&SLED));
+    let came = match process.address() {
+        None => {
+            assert_eq!(process.exit_code(), Some(1), "{fault:?}: {}", process.said());
+            assert!(process.said().contains("error: "), "{fault:?}: {}", process.said());
+            Came::Refused
+        }
+        Some(address) => {
+            let talk = Talk::start(address);
+            subscribed = subscribe(address).is_ok();
+            let first = if subscribed { books.publish(address, 12, 200) } else { Fate::Closed(None) };
+            let faults = watched.control().value(Order::Faults);
+            let came = match first {
+                Fate::Acknowledged if faults == 0 => Came::NotSoFar,
+                Fate::Acknowledged => Came::WentOn,
+                _ => {
+                    assert!(faults > 0, "{fault:?}: {first:?} without a fault: {}", process.said());
+                    // No call fails any more, if it was one: sled does not believe it, and so nobody may.
+                    let second = books.publish(address, 4, 200);
+                    assert!(matches!(second, Fate::Closed(_)), "{fault:?}: {second:?}");
+                    Came::Failed
+                }
+            };
+            // Who came after the fault may not have been let in.
+            if let Ok(mut talk) = talk {
+                talk.expect_served();
+            }
+            if came == Came::Failed {
+                let line = process.wait_for_line(&["ERROR", "WARN"]);
+                println!("{fault:?}: {line}");
+            }
+            // Half of them die, half of them are told to stop, which has to come to an end.
+            if fault.from.is_multiple_of(2) {
+                let code = process.stop();
+                assert!(code.is_some() && (came == Came::Failed || code == Some(0)), "{fault:?}: {code:?}");
+            }
+            came
+        }
+    };
+    drop(process);
+
+    watched.control().reset();
+    let mut process = Process::start(&mut watched.serve(&SLED));
+    let Some(address) = process.address() else {
+        panic!("{fault:?}: it does not start on the healed disk: {}", process.said());
+    };
+    if !subscribed {
+        subscribe(address).unwrap();
+    }
+    books.settle(address);
+    assert_eq!(process.stop(), Some(0));
+    println!("{fault:?}: {came:?}, {} acknowledged", books.acknowledged());
+    came
+}
+
+fn every(last: u64, step: u64, fault: impl Fn(u64) -> Fault) {
+    let step = if everything() { 1 } else { step };
+    let mut came = Vec::new();
+    let mut k = 1;
+    while k <= last && came.last() != Some(&Came::NotSoFar) {
+        came.push(scene(fault(k)));
+        k += step;
+    }
+    assert_eq!(came.last(), Some(&Came::NotSoFar), "the scene has more calls than {last}");
+    assert!(came.contains(&Came::Refused) && came.contains(&Came::Failed), "{came:?}");
+}
+
+#[test]
+fn a_write_that_fails_once_loses_nothing_of_sleds() {
+    every(2_000, 11, |k| Fault { orders: [Order::EioWriteFrom, Order::EioWriteTo], from: k, to: k });
+}
+
+#[test]
+fn a_disk_that_fails_every_write_from_some_moment_on_loses_nothing_of_sleds() {
+    every(2_000, 17, |k| Fault { orders: [Order::EioWriteFrom, Order::EioWriteTo], from: k, to: u64::MAX });
+}
+
+#[test]
+fn a_flush_that_fails_has_nothing_acknowledged_that_it_was_to_save() {
+    every(200, 7, |k| Fault { orders: [Order::EioSyncFrom, Order::EioSyncTo], from: k, to: k });
+}
+
+#[test]
+fn a_disk_too_full_for_sled_to_begin_with_is_said_in_a_line_or_served_as_full() {
+    for room in [0, 1, 100, 5_000, 100_000] {
+        let watched = Watched::new();
+        watched.control().set(Order::Room, room);
+        let mut process = Process::start(&mut watched.serve(&SLED));
+        match process.address() {
+            None => {
+                assert_eq!(process.exit_code(), Some(1), "{room}: {}", process.said());
+                assert!(process.said().contains("error: "), "{room}: {}", process.said());
+            }
+            // A new log takes no room before something is written.
+            Some(address) => {
+                if subscribe(address).is_ok() {
+                    expect_refused(Books::default().publish(address, 10, 1_000), &process);
+                }
+                let line = process.wait_for_line(&["no room", "No space left", "it is full"]);
+                println!("{room}: {line}");
+            }
+        }
+        assert!(!process.said().contains("panicked"), "{room}: {}", process.said());
+        drop(process);
+        watched.control().reset();
+        let mut process = Process::start(&mut watched.serve(&SLED));
+        assert!(process.address().is_some(), "{room}: {}", process.said());
+        assert_eq!(process.stop(), Some(0));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_grows_and_sled_drains() {
+    let watched = Watched::new();
+    let mut process = Process::start(&mut watched.serve(&SLED));
+    let address = process.address().unwrap();
+    subscribe(address).unwrap();
+    let mut talk = Talk::start(address).unwrap();
+    let mut books = Books::default();
+    assert_eq!(books.publish(address, 20, 1_000), Fate::Acknowledged);
+    // The store keeps a reserve of 32 MiB, and half as much free.
+    watched.control().set(Order::Room, 20 << 20);
+    expect_refused(books.publish(address, 2_000, 30_000), &process);
+    talk.expect_served();
+    expect_refused(books.publish(address, 10, 1_000), &process);
+    process.wait_for_line(&["no room"]);
+
+    // Killed and started on the full disk, it lets the one who has been away take and settle everything.
+    drop(process);
+    process = Process::start(&mut watched.serve(&SLED));
+    let address = process.address().unwrap_or_else(|| panic!("{}", process.said()));
+    books.drain(address);
+    assert_eq!(process.stop(), Some(0));
+    process = Process::start(&mut watched.serve(&SLED));
+    let address = process.address().unwrap_or_else(|| panic!("{}", process.said()));
+
+    // There is room again, and nobody has to start it anew.
+    watched.control().set(Order::Room, u64::MAX);
+    let mut books = Books::default();
+    assert_eq!(books.publish(address, 20, 1_000), Fate::Acknowledged, "{}", process.said());
+    books.settle(address);
+    assert_eq!(process.stop(), Some(0));
+}
+
+/// 0x97, of the message alone or of the connection.
+fn expect_refused(fate: Fate, process: &Process) {
+    let refused = matches!(
+        fate,
+        Fate::Refused(ReasonCode::QuotaExceeded) | Fate::Closed(Some(ReasonCode::QuotaExceeded))
+    );
+    assert!(refused, "{fate:?}: {}", process.said());
+}
+
+#[test]
+fn while_a_flush_hangs_who_needs_it_waits_and_nobody_else() {
+    const HANG: Duration = Duration::from_secs(5);
+    let watched = Watched::new();
+    let mut process = Process::start(&mut watched.serve(&SLED));
+    let address = process.address().unwrap();
+    subscribe(address).unwrap();
+    let mut talk = Talk::start(address).unwrap();
+    let mut books = Books::default();
+    assert_eq!(books.publish(address, 5, 200), Fate::Acknowledged);
+    let next = watched.control().value(Order::Syncs) + 1;
+    watched.control().set(Order::HangMillis, HANG.as_millis() as u64);
+    watched.control().set(Order::HangSync, next);
+
+    let begun = Instant::now();
+    let publishing = thread::spawn(move || (books.publish(address, 1, 200), books));
+    while watched.control().value(Order::Hanging) == 0 {
+        assert!(begun.elapsed() < HANG, "nothing was flushed");
+        // The shim sends no events.
+        thread::sleep(Duration::from_millis(5));
+    }
+    talk.expect_served();
+    assert!(begun.elapsed() < HANG && !publishing.is_finished(), "acknowledged before the flush");
+    let (fate, books) = publishing.join().unwrap();
+    assert_eq!(fate, Fate::Acknowledged);
+    assert!(begun.elapsed() >= HANG, "acknowledged after {:?}", begun.elapsed());
+    drop(process);
+    process = Process::start(&mut watched.serve(&SLED));
+    books.settle(process.address().unwrap());
+    assert_eq!(process.stop(), Some(0));
+}
+
+#[test]
+fn writes_of_sleds_that_are_cut_short_are_gone_on_with() {
+    for every in [2, 3] {
+        let watched = Watched::new();
+        watched.control().set(Order::ShortEvery, every);
+        let mut process = Process::start(&mut watched.serve(&SLED));
+        let address = process.address().expect("it starts");
+        subscribe(address).unwrap();
+        let mut books = Books::default();
+        assert_eq!(books.publish(address, 60, 3_000), Fate::Acknowledged, "{}", process.said());
+        assert!(watched.control().value(Order::Faults) > 20);
+        drop(process);
+        process = Process::start(&mut watched.serve(&SLED));
+        books.settle(process.address().unwrap());
+        assert_eq!(process.stop(), Some(0));
+    }
+}
+
+#[test]
+fn a_log_of_sleds_that_was_cut_is_served_as_far_as_it_goes_and_said_so() {
+    let watched = Watched::new();
+    let process = Process::start(&mut watched.serve(&SLED));
+    let address = process.address().unwrap();
+    subscribe(address).unwrap();
+    let mut books = Books::default();
+    assert_eq!(books.publish(address, 60, 3_000), Fate::Acknowledged);
+    drop(process);
+    let log = watched.data_dir().join("db");
+    let bytes = fs::read(&log).unwrap();
+    fs::write(&log, &bytes[..bytes.len() / 2]).unwrap();
+    let mut process = Process::start(&mut watched.serve(&SLED));
+    match process.address() {
+        Some(address) => {
+            let line = process.wait_for_line(&["it is cut short"]);
+            assert!(line.contains("ERROR"), "{line}");
+            let taken = take_all(address);
+            println!("{} of 60 are left: {line}", taken.len());
+        }
+        None => assert!(process.said().contains("error: "), "{}", process.said()),
+    }
+}
