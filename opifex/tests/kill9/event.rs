@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Add;
 
 use opifex_packet::QoS;
 
@@ -85,8 +86,12 @@ pub(crate) struct Arrival {
 pub(crate) enum Event {
     /// The broker is about to be killed.
     Killed,
+    /// A broker that has hardly begun is killed, too: what it has written down, nobody knows.
+    StartKilled,
     /// The broker, started again, accepts connections.
     Listening,
+    /// What it said that it recovered, if it did.
+    Recovered(Option<Recovered>),
 
     /// CONNECT is about to leave.
     Connecting {
@@ -166,6 +171,40 @@ pub(crate) enum Event {
     Retained {
         topics: BTreeMap<String, MessageId>,
     },
+}
+
+/// What a start says that it recovers.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    pub(crate) sessions: u64,
+    /// Of these, were connected when the broker was killed.
+    pub(crate) interrupted: u64,
+    pub(crate) subscriptions: u64,
+    /// Messages in the sessions' queues.
+    pub(crate) queued: u64,
+}
+
+impl Add for Recovered {
+    type Output = Recovered;
+
+    fn add(self, other: Recovered) -> Recovered {
+        Recovered {
+            sessions: self.sessions + other.sessions,
+            interrupted: self.interrupted + other.interrupted,
+            subscriptions: self.subscriptions + other.subscriptions,
+            queued: self.queued + other.queued,
+        }
+    }
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Recovered { sessions, interrupted, subscriptions, queued } = self;
+        write!(
+            f,
+            "{sessions} sessions ({interrupted} interrupted), {subscriptions} subscriptions, {queued} queued"
+        )
+    }
 }
 
 /// The will of a connection.

@@ -243,7 +243,7 @@ impl Journal {
         let message = number(what).map(MessageId);
         let client = what.split(&[':', ' '][..]).next().unwrap_or_default();
         let mentions = |event: &Event| match event {
-            Event::Killed | Event::Listening => true,
+            Event::Killed | Event::StartKilled | Event::Listening | Event::Recovered(_) => true,
             Event::Connecting { client: of, .. }
             | Event::Connected { client: of, .. }
             | Event::Ended { client: of, .. }

@@ -3,6 +3,7 @@
 //! acknowledged has happened) counts as possible and never as required.
 
 mod message;
+mod recovery;
 mod retained;
 mod session;
 mod subscription;
@@ -15,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opifex_packet::QoS;
 
-use crate::event::{Arrival, Client, Ending, Event, MessageId, Millis, Violation};
+use crate::event::{Arrival, Client, Ending, Event, MessageId, Millis, Recovered, Violation};
 use message::Message;
+use recovery::Recoverable;
 use retained::RetainedTopic;
 use session::Session;
 use wills::Wills;
@@ -49,6 +51,12 @@ pub(crate) struct Oracle {
     group_left: HashMap<&'static str, Tick>,
     /// All messages up to this one have been dealt with.
     closed_up_to: Option<MessageId>,
+    /// Of these, wills that may wait in queues still.
+    closed_wills: u64,
+    /// A broker was killed before it said what it recovers.
+    start_killed: bool,
+    /// What the broker that started last has to have found.
+    recoverable: Recoverable,
     violations: Vec<Violation>,
     tally: OracleTally,
 }
@@ -68,6 +76,10 @@ pub(crate) struct OracleTally {
     pub(crate) retained: u64,
     /// Sessions found expired, or not, as they had to be.
     pub(crate) expiries: u64,
+    /// Starts that said what they recovered.
+    pub(crate) starts: u64,
+    /// Queued messages that they spoke of.
+    pub(crate) queued: u64,
 }
 
 impl Oracle {
@@ -80,7 +92,17 @@ impl Oracle {
                 self.killed_at = now;
                 self.wills.killed();
             }
+            Event::StartKilled => self.start_killed = true,
+            Event::Recovered(said) => {
+                if let Err(what) = self.recoverable.check(*said) {
+                    self.violated(6, what);
+                }
+                self.tally.starts += 1;
+                self.tally.queued += said.map_or(0, |said| said.queued);
+            }
             Event::Listening => {
+                self.recoverable = self.recoverable(now);
+                self.start_killed = false;
                 self.sessions.values_mut().for_each(|session| session.listening(now));
                 self.wills.listening(now);
             }
@@ -103,7 +125,7 @@ impl Oracle {
                     Ending::Lost => self.killed_at,
                     _ => now,
                 };
-                self.sessions.entry(client).or_default().ended(since);
+                self.sessions.entry(client).or_default().ended(*how, since);
                 if let Some(message) = self.wills.ended(client, *how, since, now) {
                     self.will_is_due(message);
                 }
@@ -303,6 +325,8 @@ impl Oracle {
         }
         self.closed_up_to = self.messages.keys().next_back().copied().or(self.closed_up_to);
         let wills = &self.wills;
+        let over = self.messages.iter().filter(|(id, message)| message.will && wills.is_over(**id));
+        self.closed_wills = over.count() as u64;
         self.messages.retain(|id, message| message.will && !wills.is_over(*id));
         let kept: BTreeSet<MessageId> = self.messages.keys().copied().collect();
         self.sessions.values_mut().for_each(|session| session.close(&kept));
@@ -324,11 +348,44 @@ impl Oracle {
         self.tally
     }
 
-    /// How many sessions the broker has to know, at least and at most.
-    pub(crate) fn stored_sessions(&self, now: Millis) -> (usize, usize) {
-        let certain = self.sessions.values().filter(|session| session.is_stored(now)).count();
-        let possible = self.sessions.values().filter(|session| session.may_be_stored()).count();
-        (certain, possible)
+    /// What a broker that starts now finds in its store.
+    fn recoverable(&self, now: Millis) -> Recoverable {
+        let mut recoverable = Recoverable::default();
+        for session in self.sessions.values() {
+            let (mut least, mut most) = session.recoverable(now);
+            if self.start_killed {
+                least.interrupted = 0;
+            }
+            if session.is_stored(now) {
+                let waits = |(id, message): (&MessageId, &Message)| {
+                    message.is_promised() && !message.will && session.must_get(message) && !session.has(*id)
+                };
+                least.queued =
+                    self.messages.iter().filter(|(id, message)| waits((id, message))).count() as u64;
+            }
+            if session.may_be_stored() {
+                let may_wait = |(id, message): (&MessageId, &Message)| match session.may_hold(*id, message) {
+                    // What the broker publishes by itself it does again when it died in between.
+                    true if message.will => 1 + self.kills,
+                    true => message.sends,
+                    false => 0,
+                };
+                most.queued = self.messages.iter().map(may_wait).sum::<u64>()
+                    + session.replays() * self.retained.len() as u64
+                    + self.closed_wills;
+            }
+            recoverable.add(least, most);
+        }
+        recoverable.add(Recovered::default(), self.of_the_probe());
+        recoverable
+    }
+
+    /// The one who looks at what is retained has a session, too, with two subscriptions; it begins anew each time, and
+    /// nobody knows what it has acknowledged.
+    fn of_the_probe(&self) -> Recovered {
+        let retained = self.messages.values().filter(|message| message.publication.retain);
+        let queued = retained.map(|message| message.sends).sum::<u64>() + self.retained.len() as u64 + 1;
+        Recovered { sessions: 1, interrupted: 1, subscriptions: 2, queued }
     }
 
     fn judge(&mut self, client: Client, broken: Vec<Violation>) {

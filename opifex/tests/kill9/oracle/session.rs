@@ -8,7 +8,7 @@ use opifex_packet::QoS;
 use super::message::Message;
 use super::subscription::Subscription;
 use super::{CLOCK_SLACK, Tick};
-use crate::event::{Ack, Arrival, Client, MessageId, Millis, NEVER, Violation};
+use crate::event::{Ack, Arrival, Client, Ending, MessageId, Millis, NEVER, Recovered, Violation};
 
 /// Whose messages on which topic, published and delivered at which QoS: these come in order.
 type Stream = (Client, String, QoS, QoS);
@@ -24,6 +24,8 @@ pub(super) struct Session {
     offline_from: Option<Millis>,
     /// By when the broker had written down that it is offline.
     offline_by: Option<Millis>,
+    /// The connection ended because the broker was killed.
+    interrupted: bool,
     /// Whether the broker started anew since the last connection.
     restarted: bool,
 
@@ -40,6 +42,8 @@ pub(super) struct Session {
     last_of: HashMap<Stream, MessageId>,
     /// Acknowledgements on this connection: since the last SUBSCRIBE, between the last two, and before.
     acks: [Vec<MessageId>; 3],
+    /// SUBSCRIBE to topics on which there are retained messages, since all was settled.
+    replays: u64,
 }
 
 /// Whether the broker has the session.
@@ -64,7 +68,7 @@ struct Got {
 
 impl Session {
     pub(super) fn listening(&mut self, now: Millis) {
-        self.restarted = true;
+        (self.restarted, self.interrupted) = (true, false);
         if !self.connected {
             self.offline_by.get_or_insert(now);
         }
@@ -145,9 +149,11 @@ impl Session {
         (told, broken)
     }
 
-    pub(super) fn ended(&mut self, since: Millis) {
+    pub(super) fn ended(&mut self, how: Ending, since: Millis) {
         if self.connected {
             self.offline_from = Some(since);
+            // One that goes by itself may have been heard.
+            self.interrupted = how == Ending::Lost;
         }
         // A CONNECT that was not answered may have been heard: the clock may have begun again.
         self.offline_by = None;
@@ -171,6 +177,7 @@ impl Session {
         if !self.subscriptions.iter().any(stands) {
             self.subscriptions.push(Subscription::asked(filter, qos, tick));
         }
+        self.replays += u64::from(filter.starts_with("ret/") || filter == "#");
         let [since, between, before] = &mut self.acks;
         before.append(between);
         between.append(since);
@@ -217,7 +224,15 @@ impl Session {
             }
             None => {}
         }
+        let other = |(used, of): (u16, MessageId)| used == packet_id && of != id;
+        let held_by_qos_1 = self.unacknowledged.iter().copied().find(|held| other(*held));
+        if let Some((_, holder)) = held_by_qos_1 {
+            violated(format!("{id:?} comes as {packet_id}, which {holder:?} has at QoS 1"));
+        }
         if qos != QoS::ExactlyOnce {
+            if let Some(holder) = self.unreleased.get(&packet_id) {
+                violated(format!("{id:?} comes at QoS 1 as {packet_id}, which {holder:?} has"));
+            }
             if !self.unacknowledged.contains(&(packet_id, id)) {
                 self.unacknowledged.push((packet_id, id));
             }
@@ -321,6 +336,36 @@ impl Session {
         self.stored != Stored::No
     }
 
+    /// What a broker that starts finds of it, at least and at most; but its queue.
+    pub(super) fn recoverable(&self, now: Millis) -> (Recovered, Recovered) {
+        let (mut least, mut most) = (Recovered::default(), Recovered::default());
+        let distinct = |filters: &mut dyn Iterator<Item = &Subscription>| {
+            filters.map(|of| of.filter).collect::<BTreeSet<_>>().len() as u64
+        };
+        if self.is_stored(now) {
+            least.sessions = 1;
+            least.interrupted = u64::from(self.interrupted);
+            least.subscriptions = distinct(&mut self.subscriptions.iter().filter(|of| of.stands()));
+        }
+        if self.may_be_stored() {
+            most.sessions = 1;
+            // Whom a broker that started before has found offline, it has written down as such.
+            most.interrupted = u64::from(self.offline_by.is_none() || self.connecting.is_some());
+            most.subscriptions = distinct(&mut self.subscriptions.iter().filter(|of| of.left.is_none()));
+        }
+        (least, most)
+    }
+
+    /// Whether it may be in the queue.
+    pub(super) fn may_hold(&self, id: MessageId, message: &Message) -> bool {
+        let settled = self.got.get(&id).is_some_and(|got| got.settled) && message.sends <= 1;
+        !settled && self.subscriptions.iter().any(|of| of.may_cover(message))
+    }
+
+    pub(super) fn replays(&self) -> u64 {
+        self.replays
+    }
+
     pub(super) fn must_get(&self, message: &Message) -> bool {
         self.stored == Stored::Yes
             && self.expiry_secs != 0
@@ -350,5 +395,6 @@ impl Session {
         self.got.retain(|id, _| kept.contains(id));
         self.released.values_mut().for_each(|message| *message = None);
         self.subscriptions.retain(|of| of.left.is_none());
+        self.replays = 0;
     }
 }

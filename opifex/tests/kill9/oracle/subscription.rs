@@ -37,6 +37,11 @@ impl Subscription {
         self.ending = true;
     }
 
+    /// Whether it was granted, and nobody has asked for its end.
+    pub(super) fn stands(&self) -> bool {
+        self.granted.is_some() && self.leaving.is_none()
+    }
+
     pub(super) fn is_ending(&self) -> bool {
         self.ending
     }

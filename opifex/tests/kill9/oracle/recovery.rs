@@ -1,0 +1,40 @@
+//! What a start has to say that it recovers: how much the store holds for certain, and how much it may hold. In between
+//! lies what was on its way when the broker was killed.
+
+use std::fmt;
+
+use crate::event::Recovered;
+
+/// At least and at most so many of each.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recoverable {
+    pub(super) least: Recovered,
+    pub(super) most: Recovered,
+}
+
+impl Recoverable {
+    pub(super) fn add(&mut self, least: Recovered, most: Recovered) {
+        self.least = self.least + least;
+        self.most = self.most + most;
+    }
+
+    /// What is wrong with what was said.
+    pub(super) fn check(&self, said: Option<Recovered>) -> Result<(), String> {
+        let Some(said) = said else { return Err("a start does not say what it recovers".to_owned()) };
+        let wrong = |of: fn(Recovered) -> u64| !(of(self.least)..=of(self.most)).contains(&of(said));
+        let parts: [(&str, fn(Recovered) -> u64); 4] = [
+            ("sessions", |of| of.sessions),
+            ("interrupted", |of| of.interrupted),
+            ("subscriptions", |of| of.subscriptions),
+            ("queued", |of| of.queued),
+        ];
+        let wrong: Vec<&str> = parts.into_iter().filter(|(_, of)| wrong(*of)).map(|(name, _)| name).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{}: recovered {said}, {self}", wrong.join(", "))) }
+    }
+}
+
+impl fmt::Display for Recoverable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "should be at least {} and at most {}", self.least, self.most)
+    }
+}
