@@ -34,6 +34,7 @@ mod replay;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use load::Load;
 use replay::{Outcome, Plan};
@@ -52,6 +53,13 @@ fn seed() -> u64 {
 
 fn everything() -> bool {
     std::env::var_os("OPIFEX_POWER_LOSS").is_some_and(|mode| mode == "all")
+}
+
+/// How long everything may take.
+fn at_most() -> Option<Duration> {
+    let minutes = std::env::var("OPIFEX_POWER_LOSS_MINUTES").ok();
+    let minutes = minutes.map_or(20, |minutes| minutes.parse().expect("a number of minutes"));
+    everything().then(|| Duration::from_secs(60 * minutes))
 }
 
 #[test]
@@ -75,7 +83,12 @@ fn at_every_sync_point_all_that_was_acknowledged_is_on_the_disk() {
     let copied = syncs_of(&events, "opifex.db", 1);
     assert!(copied > 0, "the log was never copied");
 
-    let outcome = replay::check(&events, &packets, &watched.disk(), Plan { points, parts, seed: seed() });
+    let outcome = replay::check(
+        &events,
+        &packets,
+        &watched.disk(),
+        Plan { points, parts, seed: seed(), at_most: at_most() },
+    );
     println!("{outcome}");
     assert!(outcome.broken.is_empty(), "{:#?}", outcome.broken);
     assert!(outcome.checked_points >= 60 && outcome.pending > 0, "{outcome}");
@@ -87,7 +100,7 @@ fn a_power_loss_while_a_store_is_made_leaves_one_that_opens() {
     let watched = load::record(&DISK, Load { publishers: 1, messages: [1, 0], syncs: 0 }, &[]);
     let events = watched.events();
     let parts = if everything() { 300 } else { 30 };
-    let plan = Plan { points: usize::MAX, parts, seed: seed() };
+    let plan = Plan { points: usize::MAX, parts, seed: seed(), at_most: at_most() };
     let outcome = replay::check(&events, &trace::packets(&events), &watched.disk(), plan);
     println!("{outcome}");
     assert!(outcome.broken.is_empty(), "{:#?}", outcome.broken);
@@ -101,8 +114,12 @@ fn with_syncs_that_do_nothing_both_checks_fail() {
     let packets = trace::packets(&events);
     let verdict = acknowledged::check(&events, &packets);
     assert!(verdict.looked_at > 0 && verdict.early.len() == verdict.looked_at, "{verdict:?}");
-    let outcome =
-        replay::check(&events, &packets, &watched.disk(), Plan { points: 10, parts: 4, seed: seed() });
+    let outcome = replay::check(
+        &events,
+        &packets,
+        &watched.disk(),
+        Plan { points: 10, parts: 4, seed: seed(), at_most: None },
+    );
     assert!(!outcome.broken.is_empty(), "{outcome}");
 }
 
@@ -112,8 +129,12 @@ fn with_durability_process_both_checks_fail() {
     let events = watched.events();
     let packets = trace::packets(&events);
     assert!(!acknowledged::check(&events, &packets).early.is_empty());
-    let outcome =
-        replay::check(&events, &packets, &watched.disk(), Plan { points: 10, parts: 2, seed: seed() });
+    let outcome = replay::check(
+        &events,
+        &packets,
+        &watched.disk(),
+        Plan { points: 10, parts: 2, seed: seed(), at_most: None },
+    );
     assert!(!outcome.broken.is_empty(), "{outcome}");
 }
 

@@ -7,9 +7,10 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use opifex_conformance::power::disk::{Disk, Image, write_out};
 use opifex_conformance::{Chance, block_on};
@@ -30,6 +31,9 @@ pub(crate) struct Plan {
     /// Random parts of what was not synced, at each point.
     pub(crate) parts: usize,
     pub(crate) seed: u64,
+    /// About as long as it may take: points are passed over while their turn in the record has come before their turn
+    /// in this time, so that those that are checked spread over all of it.
+    pub(crate) at_most: Option<Duration>,
 }
 
 /// What came of it.
@@ -82,7 +86,7 @@ struct Job {
     at: usize,
     left: Left,
     image: Image,
-    promises: Promises,
+    promises: Arc<Promises>,
 }
 
 /// Replays a record of a program whose watched directory was `root`.
@@ -97,7 +101,7 @@ pub(crate) fn check(events: &[Event], packets: &[Passed], root: &Path, plan: Pla
         for _ in 0..2 {
             scope.spawn(|| work(&taken, root, &broken));
         }
-        let mut chance = Chance::new(plan.seed);
+        let begun = Instant::now();
         let (mut disk, mut promises, mut packets) =
             (Disk::new(root), Promises::default(), packets.iter().peekable());
         let (mut logs, mut point, mut tells_most) = (HashSet::new(), 0, true);
@@ -114,12 +118,18 @@ pub(crate) fn check(events: &[Event], packets: &[Passed], root: &Path, plan: Pla
             if ends(&event) || last {
                 point += 1;
                 let told_most = std::mem::replace(&mut tells_most, !logs.contains(&event.object));
-                if point % stride == 0 || told_most || tells_most || last {
+                let turn = |at_most: Duration| at_most.mul_f64(point as f64 / outcome.sync_points as f64);
+                let in_time = plan.at_most.is_none_or(|at_most| begun.elapsed() <= turn(at_most));
+                if in_time && (point % stride == 0 || told_most || tells_most) || last {
                     outcome.checked_points += 1;
                     outcome.pending += disk.pending();
+                    let promises = Arc::new(promises.clone());
+                    // Of this point alone, whichever others are checked.
+                    let mut chance = Chance::new(plan.seed.wrapping_add(at as u64));
                     for (left, image) in images(&disk, plan, &mut chance) {
                         outcome.images += 1;
-                        jobs.send(Job { at, left, image, promises: promises.clone() }).expect("they work on");
+                        let promises = Arc::clone(&promises);
+                        jobs.send(Job { at, left, image, promises }).expect("they work on");
                     }
                 }
             }
