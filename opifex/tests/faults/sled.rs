@@ -262,7 +262,7 @@ fn a_log_of_sleds_that_was_cut_is_served_as_far_as_it_goes_and_said_so() {
     let mut process = Process::start(&mut watched.serve(&SLED));
     match process.address() {
         Some(address) => {
-            let line = process.wait_for_line(&["it is cut short"]);
+            let line = process.wait_for_line(&["that were durable are missing"]);
             assert!(line.contains("ERROR"), "{line}");
             let taken = take_all(address);
             println!("{} of 60 are left: {line}", taken.len());
