@@ -21,14 +21,15 @@ impl Recoverable {
     /// What is wrong with what was said.
     pub(super) fn check(&self, said: Option<Recovered>) -> Result<(), String> {
         let Some(said) = said else { return Err("a start does not say what it recovers".to_owned()) };
-        let wrong = |of: fn(Recovered) -> u64| !(of(self.least)..=of(self.most)).contains(&of(said));
-        let parts: [(&str, fn(Recovered) -> u64); 4] = [
-            ("sessions", |of| of.sessions),
-            ("interrupted", |of| of.interrupted),
-            ("subscriptions", |of| of.subscriptions),
-            ("queued", |of| of.queued),
+        let (least, most) = (self.least, self.most);
+        let parts = [
+            ("sessions", least.sessions..=most.sessions, said.sessions),
+            ("interrupted", least.interrupted..=most.interrupted, said.interrupted),
+            ("subscriptions", least.subscriptions..=most.subscriptions, said.subscriptions),
+            ("queued", least.queued..=most.queued, said.queued),
         ];
-        let wrong: Vec<&str> = parts.into_iter().filter(|(_, of)| wrong(*of)).map(|(name, _)| name).collect();
+        let wrong = parts.iter().filter(|(_, range, said)| !range.contains(said));
+        let wrong: Vec<&str> = wrong.map(|(name, ..)| *name).collect();
         if wrong.is_empty() { Ok(()) } else { Err(format!("{}: recovered {said}, {self}", wrong.join(", "))) }
     }
 }

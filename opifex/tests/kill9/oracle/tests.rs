@@ -442,7 +442,7 @@ fn recovered(sessions: u64, interrupted: u64, subscriptions: u64, queued: u64) -
 
 impl Journal {
     /// The broker is killed and started again, and says that; answers whether that is wrong.
-    fn is_wrong_after_a_kill(mut self, said: Option<Recovered>) -> bool {
+    fn wrong_after_a_kill(mut self, said: Option<Recovered>) -> bool {
         self.event(Event::Killed);
         self.ends("sub", Ending::Lost);
         self.says(said)
@@ -474,7 +474,7 @@ fn promise_5_a_packet_id_that_another_message_has() {
 
 #[test]
 fn promise_6_a_start_says_what_it_recovers() {
-    assert!(Journal::with_subscriber().is_wrong_after_a_kill(None));
+    assert!(Journal::with_subscriber().wrong_after_a_kill(None));
     for (said, wrong) in [
         (recovered(1, 1, 1, 0), false),
         (recovered(2, 2, 3, 0), false),
@@ -486,7 +486,7 @@ fn promise_6_a_start_says_what_it_recovers() {
         (recovered(1, 1, 4, 0), true),
         (recovered(1, 1, 1, 9), true),
     ] {
-        assert_eq!(Journal::with_subscriber().is_wrong_after_a_kill(Some(said)), wrong, "{said}");
+        assert_eq!(Journal::with_subscriber().wrong_after_a_kill(Some(said)), wrong, "{said}");
     }
 }
 
@@ -498,7 +498,7 @@ fn promise_6_a_start_counts_what_was_acknowledged_and_has_not_come() {
         journal.publishes(M2, QoS::ExactlyOnce);
         journal.arrives(M2, QoS::ExactlyOnce, 1, false);
         let said = recovered(1, 1, 1, queued);
-        assert_eq!(journal.is_wrong_after_a_kill(Some(said)), wrong, "{said}");
+        assert_eq!(journal.wrong_after_a_kill(Some(said)), wrong, "{said}");
     }
 }
 
@@ -510,7 +510,7 @@ fn promise_6_what_is_settled_is_not_counted() {
         journal.takes(MessageId(n), QoS::AtLeastOnce, n as u16);
     }
     journal.settles();
-    assert!(journal.is_wrong_after_a_kill(Some(recovered(1, 1, 2, 4))));
+    assert!(journal.wrong_after_a_kill(Some(recovered(1, 1, 2, 4))));
 }
 
 #[test]
