@@ -318,6 +318,7 @@ impl Client {
 
     async fn go(&mut self, how: Ending, wire: &mut Wire) -> Ending {
         if how == Ending::Goodbye {
+            self.journal.record(Event::Leaving { client: self.who.name });
             wire.send(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).await;
             // Until the broker has heard it: whoever connects before that takes over a connection that stands.
             let closed = async { while wire.receive().await.is_some() {} };

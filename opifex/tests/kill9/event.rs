@@ -105,6 +105,10 @@ pub(crate) enum Event {
         client: Client,
         present: bool,
     },
+    /// DISCONNECT is about to leave: from now on the broker may have ended the connection.
+    Leaving {
+        client: Client,
+    },
     Ended {
         client: Client,
         how: Ending,

@@ -246,6 +246,7 @@ impl Journal {
             Event::Killed | Event::StartKilled | Event::Listening | Event::Recovered(_) => true,
             Event::Connecting { client: of, .. }
             | Event::Connected { client: of, .. }
+            | Event::Leaving { client: of }
             | Event::Ended { client: of, .. }
             | Event::Refused { client: of, .. } => *of == client,
             Event::Made { publication, .. } if publication.publisher == client => true,

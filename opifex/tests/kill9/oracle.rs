@@ -120,6 +120,7 @@ impl Oracle {
                 }
             }
             Event::Connected { client, present } => self.connected(client, *present),
+            Event::Leaving { client } => self.sessions.entry(client).or_default().leaving(now),
             Event::Ended { client, how } => {
                 let since = match how {
                     Ending::Lost => self.killed_at,

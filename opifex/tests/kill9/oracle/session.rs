@@ -20,6 +20,8 @@ pub(super) struct Session {
     connected: bool,
     /// A CONNECT that is not answered: when it left, and whether it ends the session.
     connecting: Option<(Millis, bool)>,
+    /// When DISCONNECT left.
+    leaving: Option<Millis>,
     /// When the connection ended at the earliest.
     offline_from: Option<Millis>,
     /// By when the broker had written down that it is offline.
@@ -149,9 +151,15 @@ impl Session {
         (told, broken)
     }
 
+    pub(super) fn leaving(&mut self, now: Millis) {
+        self.leaving = Some(now);
+    }
+
     pub(super) fn ended(&mut self, how: Ending, since: Millis) {
+        let leaving = self.leaving.take();
         if self.connected {
-            self.offline_from = Some(since);
+            // A client learns that its DISCONNECT was heard some time after it was.
+            self.offline_from = Some(leaving.unwrap_or(since));
             // One that goes by itself may have been heard.
             self.interrupted = how == Ending::Lost;
         }

@@ -222,6 +222,23 @@ fn promise_4_a_session_that_is_gone() {
 }
 
 #[test]
+fn promise_4_an_expiry_may_run_from_the_disconnect_on() {
+    for (leaves_early, broken) in [(true, &[][..]), (false, &[4][..])] {
+        let mut journal = Journal::with_subscriber();
+        journal.connects("mortal", false, 1, false);
+        if leaves_early {
+            journal.event(Event::Leaving { client: "mortal" });
+        }
+        // The client is slow to see that the connection has ended.
+        journal.now += 900;
+        journal.ends("mortal", Ending::Goodbye);
+        journal.now += 300;
+        journal.connects("mortal", false, 1, false);
+        assert_eq!(journal.broken(), broken);
+    }
+}
+
+#[test]
 fn promise_4_an_expiry_that_does_not_run_while_the_broker_is_down() {
     for (waits, present, broken) in
         [(500, true, 0), (500, false, 1), (2_500, false, 0), (2_500, true, 1), (1_500, true, 0)]
