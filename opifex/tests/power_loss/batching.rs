@@ -4,6 +4,7 @@
 //! Each sync takes at least 5 ms here, so that the figure is the store's and not this machine's disk's: a disk that syncs
 //! at once has no need of company. Without that it was 23 to 37 a sync with one in flight, 580 to 850 with 20 in flight,
 //! on a disk whose sync takes about 1 ms (2026-11-22, debug build, a busy machine of 2 cores).
+//! `OPIFEX_POWER_LOSS_SYNC_MICROS` asks for syncs of another length; with shorter ones nothing is asserted.
 
 use std::collections::VecDeque;
 use std::thread;

@@ -4,7 +4,8 @@
 //! Recorder and model of a disk are the kit's (`conformance/src/power`); what counts as a promise is in
 //! `promises.rs`. Each check is shown to fail: with syncs that do nothing, and with `--durability process`.
 //!
-//! `OPIFEX_POWER_LOSS=all` has more load, and checks every sync point with more random parts.
+//! `OPIFEX_POWER_LOSS=all` has more load, and checks every sync point with more random parts; as many of them as there is
+//! time for, spread over the record (`OPIFEX_POWER_LOSS_MINUTES`, 20 if not given, for each of the two that are long).
 //! `OPIFEX_POWER_LOSS_SEED` repeats a run's choices. Last run, 2026-11-22: 8,787 disks at the 29 syncs of a store's making,
 //! 0 wrong; the run over a whole load was not waited for.
 
