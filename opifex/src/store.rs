@@ -23,10 +23,6 @@ pub(crate) trait StoreTask {
 }
 
 /// Opens the store of the configuration and does something with it.
-#[cfg_attr(
-    not(feature = "memory"),
-    expect(unused_variables, reason = "the limit of retained messages is the memory backend's")
-)]
 pub(crate) fn with_store(
     config: &StorageConfig,
     max_retained_messages: usize,
@@ -40,13 +36,18 @@ pub(crate) fn with_store(
             let mut options = opifex_storage_sqlite::SqliteOptions::new(&config.data_dir);
             // Below what the engine offers, its lowest does.
             options.durability = config.durability().max(Durability::Process);
+            options.max_retained_messages = Some(max_retained_messages);
             let open = || opifex_storage_sqlite::SqliteStore::open(options);
             let store = opened(&config.data_dir, open)?;
             runtime.block_on(task.run(store))
         }
         #[cfg(feature = "sled")]
         Backend::Sled => {
-            let open = || opifex_storage_sled::SledStore::open(&config.data_dir);
+            let options = opifex_storage_sled::SledOptions {
+                max_retained_messages: Some(max_retained_messages),
+                ..opifex_storage_sled::SledOptions::default()
+            };
+            let open = || opifex_storage_sled::SledStore::open_with(&config.data_dir, options);
             let store = opened(&config.data_dir, open)?;
             runtime.block_on(task.run(store))
         }

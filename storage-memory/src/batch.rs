@@ -3,8 +3,6 @@
 //! Everything that can refuse a batch is asked before anything is changed; applying cannot fail. That, under one lock,
 //! is all or nothing.
 
-use std::collections::BTreeSet;
-
 use opifex_packet::TopicName;
 use opifex_storage::{
     Author, Batch, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, Result, Seq, SessionId,
@@ -19,7 +17,9 @@ impl State {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
         batch.check_ops()?;
-        self.check_room(&batch.ops)?;
+        let count = || Ok::<_, StoreError>(self.retained.len() as u64);
+        let is_there = |topic: &TopicName<'_>| Ok(self.retained.version(topic).is_some());
+        batch.check_retained(Some(self.max_retained), count, is_there)?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now);
         }
@@ -72,30 +72,6 @@ impl State {
         Err(StoreError::not_applied(
             ErrorKind::Conflict,
             format!("{record} is not as expected: {:?}", guard.expect),
-        ))
-    }
-
-    /// Refuses more retained messages than there may be.
-    fn check_room(&self, ops: &[Op]) -> Result<()> {
-        let retains = ops.iter().filter(|op| matches!(op, Op::Retain(_))).count();
-        if self.retained.len() + retains <= self.max_retained {
-            return Ok(());
-        }
-        let new: BTreeSet<&TopicName<'_>> = ops
-            .iter()
-            .filter_map(|op| match op {
-                Op::Retain(message) if self.retained.version(&message.topic).is_none() => {
-                    Some(&message.topic)
-                }
-                _ => None,
-            })
-            .collect();
-        if new.is_empty() || self.retained.len() + new.len() <= self.max_retained {
-            return Ok(());
-        }
-        Err(StoreError::not_applied(
-            ErrorKind::Full,
-            format!("the store holds as many retained messages as it may: {}", self.max_retained),
         ))
     }
 

@@ -30,6 +30,8 @@ pub struct SledOptions {
     pub max_batch_ops: usize,
     /// The most bytes of messages a batch.
     pub max_batch_bytes: usize,
+    /// The most retained messages; `None`: as many as there is room for.
+    pub max_retained_messages: Option<usize>,
     /// The memory that sled's page cache may take, in bytes.
     pub cache_bytes: u64,
     /// Space that is kept in a file of its own for the day on which the disk is full, in bytes: from then on what grows
@@ -46,6 +48,7 @@ impl Default for SledOptions {
             max_message_bytes: usual.max_message_bytes,
             max_batch_ops: usual.max_batch_ops,
             max_batch_bytes: usual.max_batch_bytes,
+            max_retained_messages: usual.max_retained_messages,
             cache_bytes: 64 << 20,
             reserve_bytes: 32 << 20,
         }
@@ -98,6 +101,7 @@ impl SledStore {
             max_message_bytes: options.max_message_bytes,
             max_batch_ops: options.max_batch_ops,
             max_batch_bytes: options.max_batch_bytes,
+            max_retained_messages: options.max_retained_messages,
             ..KvCapabilities::new("sled", Durability::Process)
         };
         let engine = Sled::new(db, mark, Arc::clone(&reserve), capabilities, held)?;

@@ -3,20 +3,25 @@
 //! Everything that can refuse a batch is asked before anything is changed; after that only the engine can fail, and
 //! then the writer rolls the batch back to its savepoint.
 
+use opifex_packet::TopicName;
 use opifex_storage::{
     Author, Batch, Epoch, ErrorKind, Expectation, Guard, GuardedRecord, Op, Outcome, SessionId, StoreError,
     Timestamp,
 };
 
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::message::Stored;
 use crate::state::State;
+use crate::tally::Counted;
 
 impl State<'_> {
     pub(crate) fn submit(&self, batch: &Batch) -> Result<Vec<Outcome>> {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
         batch.check_ops()?;
+        let count = || Ok::<_, Fault>(self.tally.get().rows(Counted::Retained));
+        let is_there = |topic: &TopicName<'_>| self.has_retained(topic);
+        batch.check_retained(self.max_retained, count, is_there)?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now)?;
         }

@@ -46,4 +46,4 @@ mod channel;
 mod fault;
 mod pace;
 
-pub use store::{CommitCounts, SqliteOptions, SqliteStore};
+pub use store::{SqliteOptions, SqliteStore};

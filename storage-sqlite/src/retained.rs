@@ -40,6 +40,11 @@ impl State<'_> {
         Ok(version)
     }
 
+    /// Whether a topic has a message, be it damaged.
+    pub(crate) fn has_retained(&self, topic: &TopicName<'_>) -> Result<bool> {
+        self.exists("SELECT 1 FROM retained WHERE key = ?1", [key_of(topic.as_str())])
+    }
+
     pub(crate) fn put_retained(
         &self,
         key: &[u8],

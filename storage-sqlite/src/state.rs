@@ -26,6 +26,8 @@ pub(crate) struct State<'db> {
     /// What is there, before the transaction and now; only a writer's counts.
     pub(crate) tally_before: Tally,
     pub(crate) tally: Cell<Tally>,
+    /// The most retained messages.
+    pub(crate) max_retained: Option<usize>,
     /// Statements that the transaction has used: a handful, found sooner here than in the connection's cache.
     statements: RefCell<Vec<(&'static str, CachedStatement<'db>)>>,
 }
@@ -41,7 +43,13 @@ impl<'db> State<'db> {
             statements: RefCell::default(),
             tally_before: tally,
             tally: Cell::new(tally),
+            max_retained: None,
         }
+    }
+
+    /// The same for so many retained messages at most.
+    pub(crate) fn with_at_most(self, max_retained: Option<usize>) -> State<'db> {
+        State { max_retained, ..self }
     }
 
     /// Runs something with a prepared statement.

@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Batch, Capabilities, Commit, CommitMark, Cursor, DataDir, Due, Durability, ErrorKind, OpenSession,
-    OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained,
-    Seq, SessionId, StoreError, Timestamp,
+    Batch, Capabilities, Commit, CommitCounts, CommitMark, Cursor, DataDir, Due, Durability, ErrorKind,
+    OpenSession, OpenedSession, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result,
+    Retained, Seq, SessionId, StoreError, Timestamp,
 };
 use parking_lot::Mutex;
 
@@ -45,6 +45,8 @@ pub struct SqliteOptions {
     pub max_batch_ops: usize,
     /// The most bytes of messages a batch.
     pub max_batch_bytes: usize,
+    /// The most retained messages; `None`: as many as the disk holds.
+    pub max_retained_messages: Option<usize>,
 }
 
 impl SqliteOptions {
@@ -59,6 +61,7 @@ impl SqliteOptions {
             max_message_bytes: 256 << 20,
             max_batch_ops: 1 << 20,
             max_batch_bytes: 512 << 20,
+            max_retained_messages: None,
         }
     }
 }
@@ -67,15 +70,6 @@ impl<P: AsRef<Path>> From<P> for SqliteOptions {
     fn from(data_dir: P) -> SqliteOptions {
         SqliteOptions::new(data_dir.as_ref())
     }
-}
-
-/// How many batches the store has taken, in how many commits.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct CommitCounts {
-    /// Batches and opens, also refused ones.
-    pub batches: u64,
-    /// Transactions that were committed.
-    pub commits: u64,
 }
 
 /// A store in an SQLite database. Clones are handles to the same open store: closing one closes all.
@@ -163,6 +157,7 @@ impl SqliteStore {
             commands: Arc::clone(&commands),
             counters: Arc::clone(&counters),
             max_durability: durability,
+            max_retained: options.max_retained_messages,
             syncer,
             fail: Box::new(fail),
             groups: 0,
@@ -181,7 +176,7 @@ impl SqliteStore {
             max_batch_ops: options.max_batch_ops,
             max_batch_bytes: options.max_batch_bytes,
             max_message_bytes: options.max_message_bytes,
-            max_retained_messages: None,
+            max_retained_messages: options.max_retained_messages,
             unknown_outcomes: false,
             exclusive: true,
         };

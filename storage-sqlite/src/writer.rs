@@ -84,6 +84,8 @@ pub(crate) struct Writer {
     pub(crate) counters: Arc<Counters>,
     /// What a commit is synced for at most.
     pub(crate) max_durability: Durability,
+    /// The most retained messages.
+    pub(crate) max_retained: Option<usize>,
     /// Closes the store when the engine fails, or this thread does.
     pub(crate) fail: Box<dyn Fn() + Send>,
     pub(crate) syncer: Syncer,
@@ -188,7 +190,7 @@ impl Writer {
         // What wants more of the disk than this transaction gives begins the next one.
         let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
         let mut deadline = None;
-        let mut state = State::new(&self.db, self.tally);
+        let mut state = State::new(&self.db, self.tally).with_at_most(self.max_retained);
         let mut next = Some(first);
         while let Some(command) = next {
             group.batches += 1;
@@ -230,7 +232,7 @@ impl Writer {
             self.execute("ROLLBACK")?;
         }
         self.execute("BEGIN IMMEDIATE")?;
-        let state = State::new(&self.db, self.tally);
+        let state = State::new(&self.db, self.tally).with_at_most(self.max_retained);
         for work in &group.work {
             match work {
                 Work::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),

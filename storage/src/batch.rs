@@ -1,5 +1,7 @@
 //! A batch: what is applied together or not at all.
 
+use std::collections::BTreeSet;
+
 use opifex_packet::TopicName;
 
 use crate::{
@@ -91,6 +93,46 @@ impl Batch {
             return too_large(bytes, capabilities.max_batch_bytes, "bytes of messages");
         }
         Ok(bytes)
+    }
+}
+
+impl Batch {
+    /// Refuses a batch that would bring more retained messages than there may be: `count` is how many there are, `is_there`
+    /// whether a topic has one. What replaces or removes is not refused. The same for every backend.
+    ///
+    /// # Errors
+    /// `Full`, not applied; or what was asked failed.
+    pub fn check_retained<E: From<StoreError>>(
+        &self,
+        limit: Option<usize>,
+        count: impl FnOnce() -> Result<u64, E>,
+        is_there: impl Fn(&TopicName<'_>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let Some(limit) = limit else { return Ok(()) };
+        let topics: BTreeSet<&TopicName<'_>> = self
+            .ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::Retain(message) => Some(&message.topic),
+                _ => None,
+            })
+            .collect();
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let room = (limit as u64).saturating_sub(count()?);
+        if topics.len() as u64 <= room {
+            return Ok(());
+        }
+        let mut new = 0;
+        for topic in topics {
+            new += u64::from(!is_there(topic)?);
+        }
+        if new == 0 || new <= room {
+            return Ok(());
+        }
+        let what = format!("the store holds as many retained messages as it may: {limit}");
+        Err(StoreError::not_applied(ErrorKind::Full, what).into())
     }
 }
 

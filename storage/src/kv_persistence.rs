@@ -81,6 +81,7 @@ impl<K: OrderedKv> KvPersistence<K> {
             done: Arc::clone(&done),
             counters,
             strongest: declared.durability,
+            max_retained: declared.max_retained_messages,
             unsynced: false,
             dead: false,
         };
@@ -192,8 +193,7 @@ fn capabilities_of(declared: &KvCapabilities) -> Capabilities {
         max_batch_ops: declared.max_batch_ops,
         max_batch_bytes: declared.max_batch_bytes,
         max_message_bytes: declared.max_message_bytes,
-        // They are not counted: the limit is the room that the engine has.
-        max_retained_messages: None,
+        max_retained_messages: declared.max_retained_messages,
         unknown_outcomes: false,
         exclusive: true,
     }

@@ -137,6 +137,8 @@ pub struct KvCapabilities {
     pub max_batch_ops: usize,
     /// The most bytes of messages a batch.
     pub max_batch_bytes: usize,
+    /// The most retained messages; `None`: as many as there is room for.
+    pub max_retained_messages: Option<usize>,
     /// How many batches may wait for the writer, and how many bytes of messages: what exceeds either makes `submit`
     /// wait.
     pub max_waiting_batches: usize,
@@ -155,6 +157,7 @@ impl KvCapabilities {
             max_message_bytes: 16 << 20,
             max_batch_ops: 1 << 16,
             max_batch_bytes: 32 << 20,
+            max_retained_messages: None,
             max_waiting_batches: 1024,
             max_waiting_bytes: 64 << 20,
         }

@@ -12,7 +12,7 @@ use opifex_storage::{
     PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq, SessionId,
     StoreError, Timestamp,
 };
-use opifex_storage_memory::MemoryStore;
+use opifex_storage_memory::{MemoryOptions, MemoryStore};
 use opifex_storage_sled::{SledOptions, SledStore};
 use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
@@ -28,6 +28,8 @@ pub(crate) struct Store {
     attention: Attention,
     /// Goes after the engine.
     place: Option<Arc<TempDir>>,
+    /// The most retained messages.
+    max_retained: usize,
 }
 
 enum Engine {
@@ -40,22 +42,31 @@ enum Engine {
 impl Store {
     /// An empty store.
     pub(crate) fn new() -> Store {
+        Store::with_at_most(10_000_000)
+    }
+
+    /// The same for so many retained messages.
+    pub(crate) fn with_at_most(max_retained: usize) -> Store {
         let place = match Backend::current() {
             Backend::Memory => None,
             Backend::Sqlite | Backend::Sled => Some(Arc::new(place())),
         };
         let engine = match &place {
-            None => Engine::Memory(MemoryStore::new()),
-            Some(place) => Engine::open(place.path()),
+            None => {
+                let options =
+                    MemoryOptions { max_retained_messages: max_retained, ..MemoryOptions::default() };
+                Engine::Memory(MemoryStore::with_options(options))
+            }
+            Some(place) => Engine::open(place.path(), max_retained),
         };
-        Store { engine: Arc::new(engine), attention: Attention::default(), place }
+        Store { engine: Arc::new(engine), attention: Attention::default(), place, max_retained }
     }
 
     /// A store on the ordered-KV road over this engine.
     pub(crate) fn over(engine: FailingEngine) -> Store {
         let store = KvPersistence::open(engine).unwrap();
         let engine = Arc::new(Engine::Failing(Box::new(store)));
-        Store { engine, attention: Attention::default(), place: None }
+        Store { engine, attention: Attention::default(), place: None, max_retained: usize::MAX }
     }
 
     /// Opens it again, when everybody else who had it is gone.
@@ -65,11 +76,11 @@ impl Store {
             (Engine::Memory(store), _) => Engine::Memory(store.reopen()),
             (engine, Some(place)) => {
                 drop(engine);
-                Engine::open(place.path())
+                Engine::open(place.path(), self.max_retained)
             }
             (_, None) => unreachable!("what is not in memory has a place"),
         };
-        Store { engine: Arc::new(engine), attention: Attention::default(), place: self.place }
+        Store { engine: Arc::new(engine), attention: Attention::default(), ..self }
     }
 }
 
@@ -80,17 +91,23 @@ fn place() -> TempDir {
 }
 
 impl Engine {
-    fn open(directory: &Path) -> Engine {
+    fn open(directory: &Path, max_retained: usize) -> Engine {
+        let max_retained_messages = Some(max_retained);
         match Backend::current() {
             Backend::Memory => unreachable!("a store in memory has no directory"),
             Backend::Sqlite => {
+                let durability = Durability::Process;
                 let options =
-                    SqliteOptions { durability: Durability::Process, ..SqliteOptions::new(directory) };
+                    SqliteOptions { durability, max_retained_messages, ..SqliteOptions::new(directory) };
                 Engine::Sqlite(SqliteStore::open(options).unwrap())
             }
             Backend::Sled => {
-                let options =
-                    SledOptions { cache_bytes: 1 << 20, reserve_bytes: 0, ..SledOptions::default() };
+                let options = SledOptions {
+                    cache_bytes: 1 << 20,
+                    reserve_bytes: 0,
+                    max_retained_messages,
+                    ..SledOptions::default()
+                };
                 Engine::Sled(Box::new(SledStore::open_with(directory.join("sled"), options).unwrap()))
             }
         }

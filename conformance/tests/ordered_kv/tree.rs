@@ -72,6 +72,7 @@ impl OrderedKv for Tree {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
+            max_retained_messages: Some(101_000),
             ..KvCapabilities::new("tree", Durability::Memory)
         }
     }

@@ -20,6 +20,7 @@ impl Factory for OverRedb {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
+            max_retained_messages: Some(101_000),
             ..Redb::limits()
         };
         open_with(place.path().join("store.redb"), limits)

@@ -49,7 +49,7 @@ pub(super) struct LimitFlags {
     /// Bytes of messages that wait for one session, such as 64MiB.
     #[arg(long, value_name = "SIZE")]
     max_queued_bytes: Option<ByteCount>,
-    /// Retained messages (with --storage memory; the others hold as many as the disk).
+    /// Retained messages.
     #[arg(long, value_name = "N")]
     max_retained_messages: Option<usize>,
     /// Time for connections to end when the broker stops, such as 10s.

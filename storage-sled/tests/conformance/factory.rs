@@ -21,6 +21,7 @@ impl Factory for Sled {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
+            max_retained_messages: Some(101_000),
             cache_bytes: 16 << 20,
             reserve_bytes: 0,
         };

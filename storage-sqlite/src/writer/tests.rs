@@ -50,6 +50,7 @@ impl Bench {
             commands,
             counters: Arc::default(),
             max_durability: Durability::Disk,
+            max_retained: None,
             fail: Box::new(fail),
             syncer,
             groups: 0,

@@ -1,8 +1,8 @@
-//! The numbers that a store gave out last.
+//! The numbers that a store gave out last, and what it counts.
 
 use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
 
-/// The numbers that a store gave out last; each is given once.
+/// The numbers that a store gave out last; each is given once. And what it counts.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// The last epoch.
@@ -11,6 +11,8 @@ pub struct Counters {
     pub last_version: u64,
     /// The last number of a message's body.
     pub last_body: u64,
+    /// How many retained messages there are; `None`: written by a store that did not count them.
+    pub retained: Option<u64>,
 }
 
 impl StoredRecord for Counters {
@@ -18,6 +20,9 @@ impl StoredRecord for Counters {
         fields.number(self.last_epoch);
         fields.number(self.last_version);
         fields.number(self.last_body);
+        if let Some(retained) = self.retained {
+            fields.number(retained);
+        }
     }
 
     fn read(fields: &mut FieldReader) -> Result<Self, Malformed> {
@@ -25,6 +30,7 @@ impl StoredRecord for Counters {
             last_epoch: fields.number()?,
             last_version: fields.number()?,
             last_body: fields.number()?,
+            retained: if fields.end().is_ok() { None } else { Some(fields.number()?) },
         })
     }
 }

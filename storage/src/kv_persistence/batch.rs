@@ -3,7 +3,10 @@
 //! What can refuse a batch is asked before anything is changed. What fails all the same behind that (a damaged row, an
 //! engine that cannot read) is taken back by the transaction.
 
-use crate::kv_persistence::transaction::Transaction;
+use opifex_packet::TopicName;
+
+use crate::encoding::key;
+use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{
     Author, Batch, ErrorKind, Expectation, Guard, GuardedRecord, KvSnapshot, Op, Outcome, Result, SessionId,
     StoreError, Timestamp,
@@ -14,6 +17,8 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         self.check_author(&batch.author, batch.now)?;
         batch.guards.iter().try_for_each(|guard| self.check_guard(guard))?;
         batch.check_ops()?;
+        let is_there = |topic: &TopicName<'_>| self.has(&key::retained(topic));
+        batch.check_retained(self.max_retained(), || Ok(self.retained_count()), is_there)?;
         if let Author::Claim(due) = &batch.author {
             self.carry_out_claim(due, batch.now)?;
         }

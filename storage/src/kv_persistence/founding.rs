@@ -45,12 +45,15 @@ pub(super) fn found<K: OrderedKv>(kv: &K) -> Result<Founding> {
             },
         },
     };
-    if let Some(counters) = counters {
+    if let Some(mut counters) = counters {
+        if counters.retained.is_none() {
+            counters.retained = Some(count_retained(&snapshot)?);
+        }
         note_strangers(&snapshot, &mut damaged)?;
         return Ok(Founding { counters, damaged });
     }
     drop(snapshot);
-    let counters = Counters::default();
+    let counters = Counters { retained: Some(0), ..Counters::default() };
     let value = seal(&key, &counters);
     kv.write(&WriteBatch([(key, Some(value))].into()))?;
     kv.sync()?;
@@ -98,6 +101,12 @@ fn rebuilt(rows: &impl KvSnapshot) -> Result<Option<Counters>> {
     counters.last_version += LEAP;
     counters.last_body += LEAP;
     Ok(is_ours.then_some(counters))
+}
+
+/// How many retained messages there are: once, for a store that did not count them or has lost the count.
+fn count_retained(rows: &impl KvSnapshot) -> Result<u64> {
+    let (from, to) = key::all(kind::RETAINED);
+    rows.range(&from, &to).try_fold(0, |count, row| row.map(|_| count + 1))
 }
 
 /// The whole records of a kind that hang on sessions.

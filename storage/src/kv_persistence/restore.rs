@@ -160,6 +160,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             self.put(key::due(at, &DueKey::Retained(message.topic.clone())), &DueRow { version });
         }
         self.put(key, &RetainedRow { version, message });
+        self.count_retained();
         self.raise_counters(Epoch(0), version);
         Ok(Outcome::Done)
     }

@@ -18,7 +18,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         self.need_room()?;
         let version = self.next_version();
         let key = key::retained(&message.topic);
-        self.forget_deadline(&key)?;
+        if !self.forget_deadline(&key)? {
+            self.count_retained();
+        }
         if let Some(at) = message.expires_at {
             let item = DueKey::Retained(message.topic.clone());
             self.put(key::due(at, &item), &DueRow { version });
@@ -33,6 +35,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let existed = self.forget_deadline(&key)?;
         if existed {
             self.remove(key);
+            self.uncount_retained();
         }
         Ok(existed)
     }

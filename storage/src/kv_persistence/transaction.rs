@@ -25,10 +25,18 @@ pub(super) struct Transaction<'a, S> {
     /// The live sessions that were read or changed. No row of one is among the changes until the end.
     sessions: HashMap<SessionId, Held>,
     undo_sessions: Vec<(SessionId, Option<Held>)>,
-    /// Whether there is room for what grows.
-    has_room: bool,
-    /// Never taken back: a number that somebody may have seen is not given again.
+    room: Room,
+    /// Numbers are never taken back: one that somebody may have seen is not given again. What is counted is.
     counters: &'a mut Counters,
+}
+
+/// What may grow.
+#[derive(Copy, Clone)]
+pub(super) struct Room {
+    /// Whether anything may.
+    pub(super) for_growth: bool,
+    /// The most retained messages.
+    pub(super) max_retained: Option<usize>,
 }
 
 /// A live session as it is now; `None` when there is none.
@@ -38,22 +46,24 @@ struct Held {
 }
 
 impl<'a, S: KvSnapshot> Transaction<'a, S> {
-    pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters, has_room: bool) -> Transaction<'a, S> {
+    pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters, room: Room) -> Transaction<'a, S> {
         Transaction {
             snapshot,
             changes: BTreeMap::new(),
             undo: Vec::new(),
             sessions: HashMap::new(),
             undo_sessions: Vec::new(),
-            has_room,
+            room,
             counters,
         }
     }
 
     /// Runs a batch, and takes its changes back if it fails.
     pub(super) fn all_or_nothing<T>(&mut self, batch: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let retained = self.counters.retained;
         let result = batch(self);
         if result.is_err() {
+            self.counters.retained = retained;
             while let Some((key, before)) = self.undo.pop() {
                 match before {
                     Some(change) => self.changes.insert(key, change),
@@ -74,7 +84,7 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
 
     /// Refuses what stores something new when there is no room for it.
     pub(super) fn need_room(&self) -> Result<()> {
-        if self.has_room {
+        if self.room.for_growth {
             return Ok(());
         }
         Err(StoreError::not_applied(
@@ -142,6 +152,26 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     pub(super) fn raise_counters(&mut self, epoch: Epoch, version: RecordVersion) {
         self.counters.last_epoch = self.counters.last_epoch.max(epoch.0);
         self.counters.last_version = self.counters.last_version.max(version.0);
+    }
+
+    /// How many retained messages there may be.
+    pub(super) fn max_retained(&self) -> Option<usize> {
+        self.room.max_retained
+    }
+
+    /// How many retained messages there are.
+    pub(super) fn retained_count(&self) -> u64 {
+        self.counters.retained.unwrap_or(0)
+    }
+
+    /// There is one more.
+    pub(super) fn count_retained(&mut self) {
+        self.counters.retained = Some(self.retained_count() + 1);
+    }
+
+    /// There is one less.
+    pub(super) fn uncount_retained(&mut self) {
+        self.counters.retained = Some(self.retained_count().saturating_sub(1));
     }
 
     pub(super) fn next_body(&mut self) -> u64 {

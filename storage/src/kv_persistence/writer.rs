@@ -20,7 +20,7 @@ use super::commitment::{Commitment, Pledge};
 use super::mailbox::{Gathering, Mailbox};
 use super::oneshot::Sender;
 use super::reader::CloseWhenGone;
-use super::transaction::Transaction;
+use super::transaction::{Room, Transaction};
 use crate::encoding::Counters;
 use crate::{
     Batch, Certainty, Durability, ErrorKind, KvSnapshot, OpenSession, OpenedSession, OrderedKv, Outcome,
@@ -61,6 +61,8 @@ pub(super) struct Writer<K> {
     pub(super) done: Arc<Done>,
     pub(super) counters: Counters,
     pub(super) strongest: Durability,
+    /// The most retained messages.
+    pub(super) max_retained: Option<usize>,
     /// Whether something was written that no sync has covered.
     pub(super) unsynced: bool,
     /// Whether the engine failed: nothing more is asked of it.
@@ -104,10 +106,11 @@ impl<K: OrderedKv> Writer<K> {
             false => kv.snapshot(),
         };
         let mut group = Group::new(requests.len());
-        let has_room = kv.has_room(bytes);
+        let room = Room { for_growth: kv.has_room(bytes), max_retained: self.max_retained };
+        let retained = self.counters.retained;
         let changes = match ordered {
             Ok(snapshot) => {
-                let mut transaction = Transaction::new(&snapshot, &mut self.counters, has_room);
+                let mut transaction = Transaction::new(&snapshot, &mut self.counters, room);
                 for request in requests {
                     group.order(&mut transaction, request, self.strongest);
                 }
@@ -122,6 +125,10 @@ impl<K: OrderedKv> Writer<K> {
             sender.send(result);
         }
         let result = self.commit(&kv, &changes, group.asked);
+        if result.is_err() {
+            // Nothing of it was written, or the store is done for.
+            self.counters.retained = retained;
+        }
         group.answer(&result);
     }
 
