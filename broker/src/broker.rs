@@ -186,6 +186,7 @@ impl<P: Persistence> Broker<P> {
         let mut stats = self.shared.counters.snapshot();
         stats.sessions = self.shared.registry.len() as u64;
         stats.subscriptions = self.shared.router.len() as u64;
+        stats.damaged = self.shared.damage.count();
         stats
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Nothing is repaired or removed here: that is a person's decision.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use hashbrown::HashSet;
 use opifex_storage::StoreError;
 use parking_lot::Mutex;
@@ -13,6 +15,7 @@ const MAX_REMEMBERED: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct DamageReport {
     said: Mutex<HashSet<String>>,
+    count: AtomicU64,
 }
 
 impl DamageReport {
@@ -20,9 +23,15 @@ impl DamageReport {
     pub(crate) fn note(&self, damaged: &[StoreError]) {
         for error in damaged {
             if self.is_new(error) {
-                tracing::error!(%error, "a record of the store is damaged and left out");
+                self.count.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, "the store is damaged: what cannot be read is left out");
             }
         }
+    }
+
+    /// How many lines that made.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
     fn is_new(&self, error: &StoreError) -> bool {
@@ -37,6 +46,15 @@ mod tests {
     use opifex_storage::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn a_damaged_record_is_counted_once() {
+        let report = DamageReport::default();
+        let error = |what: &'static str| StoreError::not_applied(ErrorKind::Corrupt, what);
+        report.note(&[error("entry 1"), error("entry 2")]);
+        report.note(&[error("entry 2"), error("entry 3")]);
+        assert_eq!(report.count(), 3);
+    }
 
     #[test]
     fn a_damaged_record_is_said_once() {

@@ -105,6 +105,7 @@ impl Counters {
             dropped: std::array::from_fn(|i| self.dropped[i].load(Relaxed)),
             sessions: 0,
             subscriptions: 0,
+            damaged: 0,
         }
     }
 }
@@ -129,6 +130,8 @@ pub struct Stats {
     pub sessions: u64,
     /// Subscriptions now.
     pub subscriptions: u64,
+    /// What of the store could not be read since the start, and is named in the log.
+    pub damaged: u64,
     dropped: [u64; DropCause::ALL.len()],
 }
 
@@ -148,13 +151,14 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "connections={} connections_total={} refused={} protocol_errors={} sessions={} subscriptions={} received={} delivered={}",
+            "connections={} connections_total={} refused={} protocol_errors={} sessions={} subscriptions={} damaged={} received={} delivered={}",
             self.connections,
             self.connections_total,
             self.refused,
             self.protocol_errors,
             self.sessions,
             self.subscriptions,
+            self.damaged,
             self.received,
             self.delivered
         )?;
