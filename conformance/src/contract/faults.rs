@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
-use opifex_storage::{Batch, Certainty, ErrorKind, IdempotencyKey, Op, Outcome, Persistence};
+use opifex_storage::{
+    Batch, Certainty, ErrorKind, FullPolicy, IdempotencyKey, Op, Outcome, Persistence, SessionExpiry,
+};
 
 use crate::faults::factory::FaultyStores;
 use crate::faults::{At, Effect, Fault};
 use crate::model::run::{Run, drawn};
-use crate::model::step::Step;
+use crate::model::step::{MessageWords, OpWords, Step, TargetWords, Who, Whose};
 use crate::script::{id, packet_id};
 use crate::{Factory, Subject, Tier};
 
@@ -87,8 +89,33 @@ async fn at_every_call<F: Factory>(s: &Subject<F>, effects: &[Effect]) {
     }
 }
 
+/// A history whose first batches have something to lose: what is queued twice is seen.
 fn history(seed: u64) -> Vec<Step> {
-    drawn(seed, Tier::of(12, 40))
+    let open = |client| Step::Open { client, clean_start: false, expiry: SessionExpiry::Never, will: None };
+    let message = MessageWords { topic: 0, tag: 1, padding: 8, properties: 1, expires_in: None };
+    let target = |client| TargetWords {
+        whose: Whose { client, back: 0 },
+        qos2: false,
+        retain: false,
+        subscription_ids: 1,
+        shared: false,
+        items: None,
+        bytes: None,
+        policy: FullPolicy::DropNewest,
+    };
+    let batch = |author, ops| Step::Batch { author, guards: Vec::new(), ops };
+    let publish = || OpWords::Enqueue(message, vec![target(0), target(1)]);
+    let of_client = vec![OpWords::PutInbound(1), OpWords::Retain(message), publish()];
+    let delivery = vec![OpWords::Assign { seq: 1, packet_id: 7 }, OpWords::Settle(2), publish()];
+    let mut steps = vec![
+        open(0),
+        open(1),
+        batch(Who::Client { client: 0, back: 0 }, of_client),
+        batch(Who::Broker, vec![publish(), OpWords::Unretain(0)]),
+        batch(Who::Client { client: 1, back: 0 }, delivery),
+    ];
+    steps.extend(drawn(seed, Tier::of(8, 40)));
+    steps
 }
 
 /// Does all steps carefully, and compares what there is in the end.

@@ -14,9 +14,9 @@ pub async fn any_history_ends_as_the_model_says<F: Factory>(s: Subject<F>) {
     let first_seed = Tier::of(0, 1) * long().map_or(0, |since| since.as_micros() as u64);
     let plan = Plan {
         first_seed,
-        at_least: Tier::of(8, 1000),
-        for_at_least: Tier::of(Duration::from_millis(200), Duration::from_secs(300)),
-        at_most: Tier::of(100, 1_000_000),
+        // As many whatever the machine: what the quick tier finds, it finds each time.
+        at_least: Tier::of(20, 100),
+        for_at_least: Tier::of(Duration::ZERO, Duration::from_secs(300)),
         steps: Tier::of(40, 120),
     };
     let count = histories(&s, plan);

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_histories_meet_everything_that_there_is_to_meet() {
+    fn histories_meet_everything_that_there_is_to_meet() {
         let mut seen = BTreeSet::new();
         for seed in 0..30 {
             let mut runner = TestRunner::new_with_rng(Default::default(), super::super::run::rng(seed));

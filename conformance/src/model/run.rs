@@ -32,10 +32,8 @@ pub(crate) struct Plan {
     pub(crate) first_seed: u64,
     /// At least so many histories,
     pub(crate) at_least: u64,
-    /// and more until so much time has passed,
+    /// and more until so much time has passed.
     pub(crate) for_at_least: Duration,
-    /// but no more than this.
-    pub(crate) at_most: u64,
     /// The most steps of a history.
     pub(crate) steps: usize,
 }
@@ -61,7 +59,7 @@ fn all<F: Factory>(s: &Subject<F>, plan: Plan) -> Result<u64, String> {
     }
     let began = Instant::now();
     let mut count = 0;
-    while count < plan.at_least || (count < plan.at_most && began.elapsed() < plan.for_at_least) {
+    while count < plan.at_least || began.elapsed() < plan.for_at_least {
         one(s, plan.first_seed.wrapping_add(count), plan.steps)?;
         count += 1;
     }
