@@ -293,7 +293,6 @@ macro_rules! __contract {
                 "PAG-12" a_queue_is_followed_while_it_changes
                 "PAG-13" a_walk_over_many_empty_sessions_comes_to_its_end
                 "PAG-14" a_walk_shows_every_will_of_a_session
-                "PAG-15" a_page_that_was_read_stays_as_it_was
             }
             limits {
                 "LIM-01" the_declared_limits_are_sane

@@ -369,22 +369,3 @@ pub async fn a_walk_over_many_empty_sessions_comes_to_its_end<F: Factory>(s: Sub
     }
     assert_eq!(s.scan(RecordKind::Session).await.len(), 3000);
 }
-
-/// What a page showed is the reader's own: it stays as it was, whatever the store takes afterwards.
-pub async fn a_page_that_was_read_stays_as_it_was<F: Factory>(mut s: Subject<F>) {
-    ten_of_each(&s).await;
-    let (mut pages, mut copies) = (Vec::new(), Vec::new());
-    for kind in KINDS {
-        let page = scan_page(&s, kind, None, 1000).await;
-        copies.push(format!("{page:?}"));
-        pages.push(page);
-    }
-    let c0 = s.connect("c0").await;
-    s.submit(s.by(&c0).with(Op::Settle(Seq(1))).with(Op::DeleteInbound(packet_id(1)))).await;
-    s.retain_all((0..10).map(|n| message(&format!("r/{n}"), "replaced"))).await;
-    s.one(s.by_broker(), Op::EndSession(id(&c0))).await;
-    s.reopen().await;
-    for (page, copy) in pages.iter().zip(copies) {
-        assert_eq!(format!("{page:?}"), copy);
-    }
-}
