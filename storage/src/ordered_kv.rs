@@ -65,7 +65,7 @@
 //! # Ok::<(), opifex_storage::StoreError>(())
 //! ```
 //!
-//! A real one, redb, is `examples/storage-redb` in the repository: an engine in 111 lines, with the tests that prove it.
+//! A real one, redb, is `examples/custom-backend` in the repository, with the tests that prove it and a guide.
 //!
 //! Prove yours with `opifex_conformance::persistence_suite!`. What an engine has to get right, and most get wrong once:
 //!

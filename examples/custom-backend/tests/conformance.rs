@@ -1,21 +1,22 @@
 //! The contract's cases on the guest engine.
 
-use opifex_conformance::{Factory, persistence_suite};
-use opifex_example_storage_redb::{Redb, open_with};
+use std::path::Path;
+
+use custom_backend::{Redb, open_with};
+use opifex_conformance::{Directory, Factory, persistence_suite};
 use opifex_storage::{KvCapabilities, KvPersistence, Result};
-use tempfile::TempDir;
 
 struct OverRedb;
 
 impl Factory for OverRedb {
     type Store = KvPersistence<Redb>;
-    type Place = TempDir;
+    type Place = Directory;
 
-    fn place(&self) -> TempDir {
-        TempDir::new().expect("a directory for a test can be made")
+    fn place(&self) -> Directory {
+        Directory::new()
     }
 
-    async fn open(&self, place: &TempDir) -> Result<KvPersistence<Redb>> {
+    async fn open(&self, place: &Directory) -> Result<KvPersistence<Redb>> {
         let limits = KvCapabilities {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
@@ -24,6 +25,14 @@ impl Factory for OverRedb {
             ..Redb::limits()
         };
         open_with(place.path().join("store.redb"), limits)
+    }
+
+    fn directory<'a>(&self, place: &'a Directory) -> Option<&'a Path> {
+        Some(place.path())
+    }
+
+    fn adopt(&self, directory: &Path) -> Option<Directory> {
+        Some(Directory::adopt(directory))
     }
 }
 

@@ -1,8 +1,9 @@
-//! A guest engine: redb as a backend of the broker, on the ordered-KV road, in about 100 lines. What a backend author
-//! writes is all here; `tests/conformance.rs` proves it with the kit.
+//! A backend of somebody else's: redb under the Opifex broker, on the ordered-KV road. What a backend author writes is
+//! all here; `tests/conformance.rs` proves it with the kit, and `README.md` is the guide.
 //!
 //! Left out, since redb's authors know better: a reserve for a full disk, tuning, and a lock file that names the holder.
 
+use std::fs::{self, File};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -14,19 +15,37 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("opifex");
 
-/// Opens the store in a file, or begins one: `Broker::start(opifex_example_storage_redb::open("./data.redb")?, ..)`.
+/// Opens the store in a file, or begins one: `Broker::builder(custom_backend::open("./data.redb")?)`.
 pub fn open(file: impl AsRef<Path>) -> Result<KvPersistence<Redb>> {
     open_with(file, Redb::limits())
 }
 
 /// The same with other limits.
 pub fn open_with(file: impl AsRef<Path>, limits: KvCapabilities) -> Result<KvPersistence<Redb>> {
-    let database = Database::create(file).map_err(failed)?;
+    let file = file.as_ref();
+    if !file.exists() {
+        create(file)?;
+    }
+    let database = Database::open(file).map_err(failed)?;
+    KvPersistence::open(Redb { database, limits })
+}
+
+/// A power loss while redb makes a file leaves one that redb refuses, so that a file gets its name when it is whole.
+fn create(file: &Path) -> Result<()> {
+    let new = file.with_extension("new");
+    let io = |error| failed(redb::Error::Io(error));
+    if new.exists() {
+        fs::remove_file(&new).map_err(io)?;
+    }
+    let database = Database::create(&new).map_err(failed)?;
     // A table is there from its first writing on, and reading wants it there.
     let write = database.begin_write().map_err(failed)?;
     write.open_table(ROWS).map_err(failed)?;
     write.commit().map_err(failed)?;
-    KvPersistence::open(Redb { database, limits })
+    drop(database);
+    fs::rename(&new, file).map_err(io)?;
+    let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
 
 /// The engine.
@@ -109,3 +128,8 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
     };
     StoreError::unknown(kind, format!("redb: {error}"))
 }
+
+/// The guide's examples are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
