@@ -25,6 +25,7 @@ use crate::registry::Registry;
 use crate::router::Router;
 use crate::shared::Shared;
 use crate::stats::{Counters, Stats};
+use crate::store_trouble::StoreTrouble;
 use crate::unrecorded::Unrecorded;
 
 /// An MQTT broker over a store. Cloning it gives another handle to the same broker.
@@ -113,6 +114,7 @@ impl<P: Persistence> Builder<P> {
             unrecorded: Unrecorded::default(),
             clock: Clock::start(),
             damage: DamageReport::default(),
+            trouble: StoreTrouble::default(),
             due: Notify::new(),
             ended: Notify::new(),
             stopping: AtomicBool::new(false),

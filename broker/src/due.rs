@@ -31,7 +31,8 @@ pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
         let more = match look(&shared).await {
             Ok(more) => more,
             Err(error) => {
-                tracing::warn!(%error, "what is due could not be dealt with");
+                shared.trouble.note(&error);
+                tracing::info!(%error, "what is due could not be dealt with");
                 false
             }
         };

@@ -19,6 +19,7 @@ mod due;
 mod ordered;
 mod recovery;
 mod retaining;
+mod store_trouble;
 mod submission;
 mod unrecorded;
 mod will;

@@ -23,6 +23,7 @@ use crate::retaining::Retaining;
 use crate::router::{Match, Matches, Publisher, Router, choose, find_matches};
 use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
+use crate::store_trouble::StoreTrouble;
 use crate::submission::{Found, Group, Routed};
 use crate::unrecorded::Unrecorded;
 
@@ -45,6 +46,7 @@ pub(crate) struct Shared<P> {
     pub(crate) unrecorded: Unrecorded,
     pub(crate) clock: Clock,
     pub(crate) damage: DamageReport,
+    pub(crate) trouble: StoreTrouble,
     /// Something may have become due before the next look.
     pub(crate) due: Notify,
     /// A connection has ended.

@@ -254,7 +254,7 @@ fn failed<P: Persistence>(
     shared.counters.add(&tally);
     let acks: Vec<u64> = groups.iter().filter_map(|group| group.ack).collect();
     let only_growth = refuses_growth(&error);
-    tracing::warn!(%error, kind = ?error.kind(), "the store refused a batch");
+    shared.trouble.note(&error);
     if only_growth && acks.len() == groups.len() {
         done.refused.extend(acks.into_iter().map(|ack| (ack, ReasonCode::QuotaExceeded)));
     } else {

@@ -40,6 +40,15 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct Closed;
 
+/// What a wait with an end came to.
+pub(crate) enum Received<T> {
+    Item(T),
+    /// Nothing came until then.
+    Nothing,
+    /// The queue is closed and empty.
+    Closed,
+}
+
 impl<T> Channel<T> {
     pub(crate) fn new(max_items: usize, max_weight: usize) -> Channel<T> {
         let state = State {
@@ -74,6 +83,15 @@ impl<T> Channel<T> {
         let item = state.pop();
         self.wake_next(state);
         item
+    }
+
+    /// The same, until `deadline`.
+    pub(crate) fn receive_until(&self, deadline: Instant) -> Received<T> {
+        if let Some(item) = self.receive_if_while(|_| true, || Wait::Until(deadline)) {
+            return Received::Item(item);
+        }
+        let state = self.state.lock();
+        if state.closed && state.items.is_empty() { Received::Closed } else { Received::Nothing }
     }
 
     /// The next item, when there is one and it is such a one.
@@ -114,6 +132,12 @@ impl<T> Channel<T> {
         // Who has asked and does not wait yet holds the lock.
         drop(self.state.lock());
         self.filled.notify_all();
+    }
+
+    /// Whether nothing waits, and something may still come.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.items.is_empty() && !state.closed
     }
 
     /// How many items wait.

@@ -42,6 +42,8 @@ pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Retry,
+        // The writer opens the database anew.
+        Some(ErrorCode::SystemIoFailure) => ErrorKind::Retry,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
             // We write nothing that breaks a constraint unless the rows that are there are wrong.
             ErrorKind::Corrupt
@@ -51,6 +53,12 @@ pub(crate) fn kind_of(error: &rusqlite::Error) -> ErrorKind {
         // What the engine did not say comes from reading a column: its value is not of the type that we wrote.
         None => ErrorKind::Corrupt,
     }
+}
+
+/// Whether a read, a write or a sync failed: the transaction with it, and what the engine has in memory is to be trusted
+/// no more.
+pub(crate) fn is_of_the_disk(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
 /// A stored value that we cannot have written.

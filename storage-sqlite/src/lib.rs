@@ -14,7 +14,10 @@
 
 mod store;
 
+mod command;
+mod engine;
 mod reader;
+mod reserve;
 mod writer;
 
 mod log;

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use opifex_storage::{ErrorKind, StoreError};
 use rusqlite::functions::FunctionFlags;
@@ -25,6 +26,9 @@ const UPGRADES: &[&str] = &[include_str!("upgrade_1_to_2.sql")];
 /// The version of [`NEWEST`].
 const VERSION: usize = UPGRADES.len() + 1;
 
+/// How long another process may be in the way: a person at work on the tables.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Opens the database for writing, made or brought up to date where needed.
@@ -35,7 +39,7 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
     let version = check_owner(&db, path)?;
     if version == 0 {
         // Space of what was settled can be given back later; this is only to be had before the first table.
@@ -66,7 +70,7 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "cache_size", -4_000)?;
     db.set_prepared_statement_cache_capacity(64);

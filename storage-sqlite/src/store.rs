@@ -18,12 +18,14 @@ use parking_lot::Mutex;
 use crate::answer::{Latch, answer};
 use crate::census;
 use crate::channel::Channel;
+use crate::command::Command;
+use crate::engine::Engine;
 use crate::log;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
 use crate::schema;
 use crate::sync::Syncer;
-use crate::writer::{Command, Counters, Writer};
+use crate::writer::{Counters, Writer};
 
 /// Where a [`SqliteStore`] lies, what it promises, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub struct SqliteOptions {
     pub max_batch_bytes: usize,
     /// The most retained messages; `None`: as many as the disk holds.
     pub max_retained_messages: Option<usize>,
+    /// Room on the disk that is kept as a file, to take messages out with when the disk is full. Without it nothing is
+    /// taken that grows. 0: none is kept, and a disk that is full may not take what removes either.
+    pub reserve_bytes: u64,
 }
 
 impl SqliteOptions {
@@ -62,6 +67,7 @@ impl SqliteOptions {
             max_batch_ops: 1 << 20,
             max_batch_bytes: 512 << 20,
             max_retained_messages: None,
+            reserve_bytes: 8 << 20,
         }
     }
 }
@@ -124,17 +130,14 @@ impl SqliteStore {
             // With less a crash may leave parts of many transactions, and nothing of them was promised.
             log::check(&path)?;
         }
-        let writing = schema::open_for_writing(&path).map_err(StoreError::from)?;
+        let engine = Engine::open(&path, options.readers.max(1), options.reserve_bytes)?;
         let mark = CommitMark::open(data_dir.path())?;
         let mut damaged = Vec::new();
         // With a connection that is closed again, so that what it has read does not stay in memory.
         let looking = schema::open_for_reading(&path).map_err(StoreError::from)?;
-        let tally = census::take(&looking, &writing, &mark, &mut damaged).map_err(StoreError::from)?;
+        let tally = census::take(&looking, engine.db(), &mark, &mut damaged).map_err(StoreError::from)?;
         drop(looking);
         data_dir.sync()?;
-        let reading = (0..options.readers.max(1))
-            .map(|_| schema::open_for_reading(&path).map_err(StoreError::from))
-            .collect::<Result<Vec<_>>>()?;
 
         let commands = Arc::new(Channel::new(options.max_waiting, options.max_waiting_bytes));
         let reads: Arc<Channel<Read>> = Arc::new(Channel::new(1024, usize::MAX));
@@ -148,27 +151,27 @@ impl SqliteStore {
             }
         };
         let syncer = {
-            let (commands, fail) = (Arc::clone(&commands), fail.clone());
-            let done = move |well| if well { commands.wake_receiver() } else { fail() };
+            let commands = Arc::clone(&commands);
+            let done = move || commands.wake_receiver();
             Syncer::start(path.with_extension("db-wal"), mark, done).map_err(no_thread)?
         };
+        let slots = engine.readers().to_vec();
         let writer = Writer {
-            db: writing,
+            engine,
             commands: Arc::clone(&commands),
             counters: Arc::clone(&counters),
             max_durability: durability,
             max_retained: options.max_retained_messages,
             syncer,
             fail: Box::new(fail),
-            groups: 0,
-            bytes: 0,
             pace: Pace::default(),
+            settled: tally,
             tally,
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
-        for db in reading {
+        for slot in slots {
             let reads = Arc::clone(&reads);
-            threads.push(spawn("sqlite-reader", &mut ended, move || reader::run(&db, &reads))?);
+            threads.push(spawn("sqlite-reader", &mut ended, move || reader::run(&slot, &reads))?);
         }
         let capabilities = Capabilities {
             name: "sqlite",

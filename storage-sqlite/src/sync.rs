@@ -90,7 +90,7 @@ impl Log {
             Err(error) => {
                 // A sync that failed leaves open what of it is on disk.
                 let what = format!("a commit failed: cannot sync {}: {error}", self.path.display());
-                let error = StoreError::unknown(ErrorKind::Fatal, what);
+                let error = StoreError::unknown(ErrorKind::Retry, what);
                 written.waiters.tell(Err(error.clone()));
                 Err(error)
             }
@@ -120,11 +120,11 @@ struct Work {
 }
 
 impl Syncer {
-    /// Starts the thread over the log at this path. `done` is called after each sync and told whether it went well.
+    /// Starts the thread over the log at this path. `done` is called after each sync.
     pub(crate) fn start(
         path: PathBuf,
         mark: CommitMark,
-        done: impl Fn(bool) + Send + 'static,
+        done: impl Fn() + Send + 'static,
     ) -> std::io::Result<Syncer> {
         let work = Work { given: None, busy: false, ended: false, last: Ok(Duration::ZERO) };
         let log = Log { path, file: None, mark };
@@ -158,6 +158,18 @@ impl Syncer {
         self.shared.work.lock().busy
     }
 
+    /// Whether the last one failed: the log is to be given up.
+    pub(crate) fn has_failed(&self) -> bool {
+        let work = self.shared.work.lock();
+        !work.busy && work.last.is_err()
+    }
+
+    /// The log begins anew, maybe as another file. Nothing may be under way.
+    pub(crate) fn begin_anew(&self) {
+        self.shared.log.lock().file = None;
+        self.shared.work.lock().last = Ok(Duration::ZERO);
+    }
+
     /// Waits until no sync is under way, and answers how long the last one took.
     ///
     /// # Errors
@@ -183,15 +195,14 @@ impl Drop for Syncer {
 }
 
 impl Shared {
-    fn run(&self, done: impl Fn(bool)) {
+    fn run(&self, done: impl Fn()) {
         while let Some(written) = self.next() {
             let last = self.log.lock().settle(written);
-            let well = last.is_ok();
             let mut work = self.work.lock();
             (work.last, work.busy) = (last, false);
             drop(work);
             self.changed.notify_all();
-            done(well);
+            done();
         }
     }
 

@@ -9,17 +9,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use opifex_storage::{Batch, Durability, ErrorKind, OpenSession, OpenedSession, Outcome, Result, StoreError};
-use rusqlite::Connection;
+use opifex_storage::{Batch, Durability, ErrorKind, OpenSession, Outcome, Result, StoreError};
 
 use crate::answer::Asker;
-use crate::channel::{Channel, Wait};
-use crate::fault::{Fault, kind_of, of_engine};
+use crate::channel::{Channel, Received, Wait};
+use crate::command::{Command, Ordered};
+use crate::engine::Engine;
+use crate::fault::{Fault, is_of_the_disk, kind_of, of_engine};
 use crate::pace::Pace;
 use crate::state::State;
-use crate::sync::{Commitment, Syncer, Waiters, Written};
+use crate::sync::{Syncer, Waiters, Written};
 use crate::tally::Tally;
 
 /// A transaction takes no more commands than this, so that the first of it does not wait for ever.
@@ -31,44 +32,14 @@ const MAX_GROUP_BYTES: usize = 32 << 20;
 /// The callers of so many batches at most wait to be told that they are ordered.
 const MAX_UNTOLD: usize = 256;
 
-/// The write-ahead log is copied into the database after so many transactions or bytes.
-const CHECKPOINT_GROUPS: usize = 500;
-const CHECKPOINT_BYTES: usize = 16 << 20;
+/// While the disk is full a transaction is short: it has to fit into the reserve.
+const MAX_GROUP_WHEN_FULL: usize = 64;
 
-/// A batch that has its place in the order.
-pub(crate) struct Ordered {
-    pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) commitment: Arc<Commitment>,
-}
+/// One that meets a full disk is written from the reserve if it brings no more than this part of it.
+const PART_OF_RESERVE: u64 = 8;
 
-/// What the writer is asked to do.
-pub(crate) enum Command {
-    Submit(Batch, Asker<Result<Ordered>>),
-    Open(OpenSession, Asker<Result<OpenedSession>>),
-}
-
-impl Command {
-    fn durability(&self) -> Durability {
-        match self {
-            Command::Submit(batch, _) => batch.durability,
-            Command::Open(open, _) => open.durability,
-        }
-    }
-
-    /// What it weighs in the queue: the bytes of its messages, and something for each operation.
-    pub(crate) fn weight(&self) -> usize {
-        use opifex_storage::Op;
-        let message = |op: &Op| match op {
-            Op::Enqueue { message, targets } => message.size_bytes() + 64 * targets.len(),
-            Op::Retain(message) => message.size_bytes(),
-            _ => 0,
-        };
-        64 + match self {
-            Command::Submit(batch, _) => batch.ops.iter().map(|op| 64 + message(op)).sum(),
-            Command::Open(open, _) => open.will.as_ref().map_or(0, |will| will.message.size_bytes()),
-        }
-    }
-}
+/// The store tidies up when nobody has wanted anything for so long.
+const REST: Duration = Duration::from_secs(1);
 
 /// How much was written together.
 #[derive(Default)]
@@ -79,7 +50,7 @@ pub(crate) struct Counters {
 
 /// The writing thread's own.
 pub(crate) struct Writer {
-    pub(crate) db: Connection,
+    pub(crate) engine: Engine,
     pub(crate) commands: Arc<Channel<Command>>,
     pub(crate) counters: Arc<Counters>,
     /// What a commit is synced for at most.
@@ -89,11 +60,11 @@ pub(crate) struct Writer {
     /// Closes the store when the engine fails, or this thread does.
     pub(crate) fail: Box<dyn Fn() + Send>,
     pub(crate) syncer: Syncer,
-    pub(crate) groups: usize,
-    pub(crate) bytes: usize,
     pub(crate) pace: Pace,
     /// What is there since the last commit.
     pub(crate) tally: Tally,
+    /// What is there since the last commit that has come to what was asked of it.
+    pub(crate) settled: Tally,
 }
 
 /// A transaction that is open.
@@ -152,28 +123,122 @@ impl Drop for Writer {
 impl Writer {
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        while let Some(first) = self.commands.receive() {
-            if !self.transact(first) {
-                return;
+        let mut tidy = false;
+        loop {
+            let first = match tidy {
+                true => self.commands.receive().map_or(Received::Closed, Received::Item),
+                false => self.commands.receive_until(Instant::now() + REST),
+            };
+            match first {
+                Received::Item(first) => {
+                    if !self.transact(first) {
+                        return;
+                    }
+                    if self.engine.is_open() && self.engine.wants_checkpoint() {
+                        self.look_after(Engine::checkpoint);
+                    }
+                    if self.engine.is_open() && self.engine.has_room_inside() {
+                        self.look_after(Engine::give_back_some);
+                    }
+                    tidy = false;
+                }
+                Received::Nothing => tidy = self.tidy_up(),
+                Received::Closed => break,
             }
-            self.checkpoint_if_long();
         }
+        // The log goes with the engine; what is ordered is durable without that.
+        let _ = self.syncer.wait();
+    }
+
+    /// Gives back what the files have too much, a step at a time: who comes meanwhile waits for one at most. Answers
+    /// whether nothing is left to do.
+    fn tidy_up(&mut self) -> bool {
+        while self.commands.is_idle() {
+            match self.look_after(Engine::give_back_some) {
+                Some(true) => {}
+                // What could not be opened is tried again, what failed is not.
+                _ => return self.engine.is_open(),
+            }
+        }
+        false
+    }
+
+    /// Work on the log and the files, which nobody waits for.
+    fn look_after<T>(&mut self, work: impl FnOnce(&mut Engine) -> rusqlite::Result<T>) -> Option<T> {
+        if !self.is_well() || !self.has_settled() {
+            return None;
+        }
+        let done = work(&mut self.engine);
+        self.note_settled();
+        let error = match done {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        if kind_of(&error) == ErrorKind::Full {
+            // What has no room from the reserve either is tried again.
+            let _ = self.engine.make_room();
+            self.note_settled();
+        } else if is_of_the_disk(&error) {
+            // Where that fails, the next transaction tries again.
+            let _ = self.reopen();
+        }
+        None
+    }
+
+    /// Whether there is a database to work with. One that failed is opened anew, but not all the time.
+    fn is_well(&mut self) -> bool {
+        if self.syncer.has_failed() || self.engine.is_to_be_opened() {
+            // Why not, those know whose work it failed.
+            let _ = self.reopen();
+        }
+        self.engine.is_open()
+    }
+
+    /// Waits until the last commit is synced, if it is to be. Answers whether that went well; else all begins anew.
+    fn has_settled(&mut self) -> bool {
         if self.syncer.wait().is_err() {
-            return;
+            let _ = self.reopen();
+            return false;
         }
-        // The log goes with the last connection; what is ordered is durable without that.
-        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        self.note_settled();
+        true
+    }
+
+    /// All commits so far have come to what was asked of them.
+    fn note_settled(&mut self) {
+        self.engine.note_settled();
+        self.settled = self.tally;
+    }
+
+    /// Closes the database and begins anew with what is known to be in it, or fails and leaves it closed.
+    fn reopen(&mut self) -> Result<()> {
+        if self.syncer.wait().is_ok() {
+            self.note_settled();
+        }
+        self.syncer.begin_anew();
+        self.tally = self.settled;
+        self.engine.reopen()
     }
 
     /// One transaction of what waits now. Answers whether the store can go on.
     fn transact(&mut self, first: Command) -> bool {
+        if !self.is_well() {
+            let what = "the database was closed after a failure of the disk, and cannot be opened again yet";
+            first.refuse(StoreError::not_applied(ErrorKind::Retry, what));
+            return true;
+        }
         let durability = first.durability().clamp(Durability::Process, self.max_durability);
+        let full = self.engine.is_full();
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             first.refuse(told(&error));
+            if is_of_the_disk(&error) {
+                let _ = self.reopen();
+                return true;
+            }
             return self.survives(&error);
         }
         let mut group = Group::new();
-        match self.fill(first, durability, &mut group) {
+        match self.fill(first, durability, full, &mut group) {
             Ok(()) => self.commit(group, durability),
             Err(error) => self.roll_back(group, error, false),
         }
@@ -185,21 +250,25 @@ impl Writer {
         &mut self,
         first: Command,
         durability: Durability,
+        full: bool,
         group: &mut Group,
     ) -> Result<(), rusqlite::Error> {
         // What wants more of the disk than this transaction gives begins the next one.
         let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
         let mut deadline = None;
-        let mut state = State::new(&self.db, self.tally).with_at_most(self.max_retained);
+        let most = if full { MAX_GROUP_WHEN_FULL } else { MAX_GROUP };
+        let mut state = State::new(self.engine.db(), self.tally).with_at_most(self.max_retained);
         let mut next = Some(first);
         while let Some(command) = next {
             group.batches += 1;
             group.bytes += command.weight();
-            if let Refused::AndApplyAgain = apply(&state, command, group)? {
+            if full && command.grows() {
+                command.refuse(StoreError::not_applied(ErrorKind::Full, "the disk is full"));
+            } else if let Refused::AndApplyAgain = apply(&state, command, group)? {
                 state = self.apply_again(group)?;
                 break;
             }
-            if group.batches >= MAX_GROUP || group.bytes >= MAX_GROUP_BYTES {
+            if group.batches >= most || group.bytes >= MAX_GROUP_BYTES {
                 break;
             }
             if group.applied.len() >= MAX_UNTOLD {
@@ -220,6 +289,11 @@ impl Writer {
             });
         }
         group.tell_ordered();
+        self.finish(&state, group)
+    }
+
+    /// Writes what the transaction holds back until its end.
+    fn finish(&self, state: &State<'_>, group: &mut Group) -> Result<(), rusqlite::Error> {
         group.tally = state.finish().map_err(of_engine)?;
         Ok(())
     }
@@ -228,11 +302,11 @@ impl Writer {
     /// and gets the same ones; if it cannot be applied again all of it fails.
     fn apply_again(&self, group: &Group) -> Result<State<'_>, rusqlite::Error> {
         // The engine may have rolled back by itself.
-        if !self.db.is_autocommit() {
+        if !self.engine.db().is_autocommit() {
             self.execute("ROLLBACK")?;
         }
         self.execute("BEGIN IMMEDIATE")?;
-        let state = State::new(&self.db, self.tally).with_at_most(self.max_retained);
+        let state = State::new(self.engine.db(), self.tally).with_at_most(self.max_retained);
         for work in &group.work {
             match work {
                 Work::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),
@@ -247,17 +321,24 @@ impl Writer {
         let synced = match self.syncer.wait() {
             Ok(took) => took,
             Err(error) => {
-                let _ = self.execute("ROLLBACK");
-                group.tell_failed(&error);
-                return false;
+                // It is not committed, and goes with the connection.
+                let _ = self.reopen();
+                group.tell_failed(&StoreError::not_applied(error.kind(), error.to_string()));
+                return true;
             }
         };
+        self.note_settled();
         let begun = Instant::now();
         if let Err(error) = self.execute("COMMIT") {
-            return self.roll_back(group, error, true);
+            let small = group.bytes as u64 <= self.engine.reserve_bytes() / PART_OF_RESERVE;
+            let done = match kind_of(&error) {
+                ErrorKind::Full if small => self.commit_from_reserve(&mut group),
+                _ => Err(error),
+            };
+            if let Err(error) = done {
+                return self.roll_back(group, error, true);
+            }
         }
-        self.groups += 1;
-        self.bytes += group.bytes;
         self.counters.batches.fetch_add(group.batches as u64, Ordering::Relaxed);
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.tally = group.tally.unwrap_or(self.tally);
@@ -274,22 +355,45 @@ impl Writer {
             self.syncer.begin(written);
             return true;
         }
-        let settled = self.syncer.settle(written).is_ok();
-        if !settled {
-            (self.fail)();
+        match self.syncer.settle(written) {
+            Ok(_) => self.note_settled(),
+            // Where that fails, the next transaction tries again.
+            Err(_) => drop(self.reopen()),
         }
-        settled
+        true
+    }
+
+    /// The disk is full: what was ordered is applied once more, with the room that was kept for this.
+    fn commit_from_reserve(&mut self, group: &mut Group) -> Result<(), rusqlite::Error> {
+        if !self.engine.db().is_autocommit() {
+            self.execute("ROLLBACK")?;
+        }
+        self.engine.make_room()?;
+        self.note_settled();
+        let state = self.apply_again(group)?;
+        self.finish(&state, group)?;
+        self.execute("COMMIT")
     }
 
     /// The transaction failed: everything of it fails, and the store goes on from its last commit, if it can.
     fn roll_back(&mut self, mut group: Group, error: rusqlite::Error, committing: bool) -> bool {
-        let rolled_back = self.db.is_autocommit() || self.db.execute_batch("ROLLBACK").is_ok();
-        let survives = rolled_back && self.survives(&error);
-        let error = if survives || !committing {
+        let disk_failed = is_of_the_disk(&error);
+        let rolled_back = disk_failed
+            || self.engine.db().is_autocommit()
+            || self.engine.db().execute_batch("ROLLBACK").is_ok();
+        // What the log has of it goes with its end.
+        let is_undone = rolled_back && (!disk_failed || self.reopen().is_ok());
+        let survives = disk_failed || rolled_back && self.survives(&error);
+        if kind_of(&error) == ErrorKind::Full && rolled_back {
+            // Who comes next is refused by word of the reserve, not of the engine.
+            self.look_after(Engine::make_room);
+        }
+        let error = if is_undone && survives || !committing {
             told(&error)
         } else {
-            // A sync that failed leaves open what of it is on disk.
-            StoreError::unknown(ErrorKind::Fatal, format!("a commit failed: sqlite: {error}"))
+            // A commit that failed leaves open what of it is on disk.
+            let kind = if disk_failed { ErrorKind::Retry } else { ErrorKind::Fatal };
+            StoreError::unknown(kind, format!("a commit failed: sqlite: {error}"))
         };
         if !survives {
             (self.fail)();
@@ -304,21 +408,7 @@ impl Writer {
     }
 
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
-        self.db.prepare_cached(sql)?.execute([]).map(drop)
-    }
-
-    /// Copies the log into the database once it is long: after the answers were given, so that nobody waits for it
-    /// but who comes next.
-    fn checkpoint_if_long(&mut self) {
-        if self.groups < CHECKPOINT_GROUPS && self.bytes < CHECKPOINT_BYTES {
-            return;
-        }
-        if self.syncer.wait().is_err() {
-            return;
-        }
-        (self.groups, self.bytes) = (0, 0);
-        // One that fails or finds readers in its way leaves a longer log, and is tried again.
-        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        self.engine.db().prepare_cached(sql)?.execute([]).map(drop)
     }
 }
 
@@ -360,22 +450,13 @@ fn refuse(
     tell: impl FnOnce(StoreError),
 ) -> Result<Refused, rusqlite::Error> {
     match fault {
-        Fault::Engine(error) if kind_of(&error) == ErrorKind::Fatal => {
+        Fault::Engine(error) if kind_of(&error) == ErrorKind::Fatal || is_of_the_disk(&error) => {
             tell(told(&error));
             Err(error)
         }
         fault => {
             tell(fault.into());
             Ok(if state.take_changed() { Refused::AndApplyAgain } else { Refused::NoTrace })
-        }
-    }
-}
-
-impl Command {
-    fn refuse(self, error: StoreError) {
-        match self {
-            Command::Submit(_, asker) => asker.give(Err(error)),
-            Command::Open(_, asker) => asker.give(Err(error)),
         }
     }
 }

@@ -118,7 +118,7 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     }
     ordered.extend(state.last_ops(&end, groups, rest.map(|work| work.ops).unwrap_or_default()).await);
     if state.author.is_some() {
-        settle(&session, std::mem::take(&mut ordered)).await;
+        settle(&shared, &session, std::mem::take(&mut ordered)).await;
         if session.is_distrusted() {
             state.undo_unsubscriptions();
             // It may be on record already: then it is the same once more.
@@ -155,15 +155,16 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
         shared.registry.leave(seat, &session.client_id);
     }
     // Who comes next for a session that owns no record does not wait for it.
-    settle(&session, ordered).await;
+    settle(&shared, &session, ordered).await;
 }
 
 /// Sees what was ordered to its durability.
-async fn settle(session: &Session, ordered: Vec<Ordered>) {
+async fn settle<P: Persistence>(shared: &Shared<P>, session: &Session, ordered: Vec<Ordered>) {
     if let Err(error) = all_durable(ordered).await {
         session.distrust();
+        shared.trouble.note(&error);
         let client_id = &*session.client_id;
-        tracing::warn!(client_id, %error, "what a connection did last is not on record");
+        tracing::info!(client_id, %error, "what a connection did last is not on record");
     }
 }
 
@@ -220,7 +221,8 @@ impl<P: Persistence> State<P> {
             self.session.distrust();
             if error.kind() != ErrorKind::Fenced {
                 let client_id = &*self.session.client_id;
-                tracing::warn!(client_id, %error, "a connection's end is not on record");
+                self.shared.trouble.note(&error);
+                tracing::info!(client_id, %error, "a connection's end is not on record");
             }
         }
         done.ordered
@@ -318,7 +320,7 @@ fn log_end(session: &Session, end: &End) {
         End::Violation(violation) => {
             tracing::info!(client_id, reason = %violation.reason, "disconnected for {}", violation.message);
         }
-        End::Store(reason) => tracing::warn!(client_id, %reason, "disconnected: the store failed"),
+        End::Store(reason) => tracing::info!(client_id, %reason, "disconnected: the store failed"),
         End::Command(Command::KeepAliveTimeout) => {
             tracing::info!(client_id, "disconnected: keep alive time-out")
         }

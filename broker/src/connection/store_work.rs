@@ -388,7 +388,8 @@ impl<P: Persistence> State<P> {
     /// How the connection ends for a failure of the store. What its session has in memory may be ahead of the store.
     pub(super) fn store_failed(&self, error: &StoreError) -> End {
         let client_id = &*self.session.client_id;
-        tracing::warn!(client_id, %error, kind = ?error.kind(), "the store failed a connection");
+        self.shared.trouble.note(error);
+        tracing::debug!(client_id, %error, kind = ?error.kind(), "the store failed a connection");
         self.session.distrust();
         End::Store(match error.kind() {
             ErrorKind::Fenced => ReasonCode::SessionTakenOver,

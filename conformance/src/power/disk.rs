@@ -58,6 +58,8 @@ struct File {
 struct Write {
     begun: usize,
     ended: Option<usize>,
+    /// A sync has failed on it: no later one saves it.
+    given_up: bool,
     id: (usize, u64),
     what: Content,
 }
@@ -139,8 +141,9 @@ impl Disk {
             (Call::Sync, Phase::Begin) => drop(self.calls.insert(id, Begun::Sync(self.now))),
             (Call::Sync, Phase::End { result }) => {
                 let Some(Begun::Sync(begun)) = self.calls.remove(&id) else { panic!("a sync without begin") };
-                if result == 0 {
-                    self.synced(event.object, begun);
+                match result {
+                    0 => self.synced(event.object, begun),
+                    _ => self.gave_up(event.object, begun),
                 }
             }
             (Call::Write { .. } | Call::Truncate { .. } | Call::Allocate { .. }, Phase::End { result }) => {
@@ -183,7 +186,8 @@ impl Disk {
                 assert_eq!(self.files[file].inode, inode, "{} is another file now", path.display());
                 if truncates {
                     let (begun, ended) = (self.now, Some(self.now));
-                    let write = Write { begun, ended, id: (usize::MAX, 0), what: Content::Len(0) };
+                    let what = Content::Len(0);
+                    let write = Write { begun, ended, given_up: false, id: (usize::MAX, 0), what };
                     self.files[file].pending.push(write);
                 }
                 Opened::File(file)
@@ -197,7 +201,13 @@ impl Disk {
             Opened::SharedMemory => Begun::Nothing,
             Opened::Directory(_) => panic!("a write to a directory"),
             Opened::File(file) => {
-                self.files[file].pending.push(Write { begun: self.now, ended: None, id, what });
+                self.files[file].pending.push(Write {
+                    begun: self.now,
+                    ended: None,
+                    given_up: false,
+                    id,
+                    what,
+                });
                 Begun::Write(file)
             }
         };
@@ -224,13 +234,16 @@ impl Disk {
             Opened::SharedMemory => {}
             Opened::File(file) => {
                 let File { durable, pending, .. } = &mut self.files[file];
-                pending.retain(|write| {
-                    let covered = write.ended.is_some_and(|ended| ended < begun);
-                    if covered {
-                        write.what.put(durable);
+                let mut left: Vec<Write> = Vec::new();
+                for write in std::mem::take(pending) {
+                    if write.given_up || write.ended.is_none_or(|ended| ended >= begun) {
+                        left.push(write);
+                        continue;
                     }
-                    !covered
-                });
+                    write.what.put(durable);
+                    left = left.into_iter().flat_map(|older| older.without(&write.what)).collect();
+                }
+                *pending = left;
             }
             Opened::Directory(directory) => {
                 let names = &mut self.durable_names;
@@ -241,6 +254,16 @@ impl Disk {
                     }
                     !covered
                 });
+            }
+        }
+    }
+
+    /// A sync has failed: the system holds what it was to write for written, and may have written none of it.
+    fn gave_up(&mut self, object: Object, begun: usize) {
+        if let Opened::File(file) = self.open[&object] {
+            for write in &mut self.files[file].pending {
+                let covered = write.ended.is_some_and(|ended| ended < begun);
+                write.given_up |= covered && matches!(write.what, Content::Bytes { .. });
             }
         }
     }
@@ -350,6 +373,26 @@ impl Disk {
     /// Whether the path lies in what is modelled: the root's own parents do not.
     fn is_ours(&self, path: &Path) -> bool {
         self.names.keys().next().is_some_and(|root| path.starts_with(root))
+    }
+}
+
+impl Write {
+    /// What is left of it when something else has reached the disk that was written later.
+    fn without(self, later: &Content) -> Vec<Write> {
+        let Content::Bytes { offset, bytes } = &self.what else { return vec![self] };
+        let end = offset + bytes.len();
+        let (from, to) = match later {
+            Content::Bytes { offset, bytes } => (*offset, offset + bytes.len()),
+            Content::Len(len) => (*len, usize::MAX),
+            Content::AtLeast(_) => return vec![self],
+        };
+        let part = |from: usize, to: usize| {
+            let bytes = bytes.get(from - offset..to.checked_sub(*offset)?)?;
+            let what = Content::Bytes { offset: from, bytes: bytes.to_vec() };
+            (from < to).then_some(Write { what, ..self })
+        };
+        let before = part(*offset, from.clamp(*offset, end));
+        before.into_iter().chain(part(to.clamp(*offset, end), end)).collect()
     }
 }
 

@@ -71,12 +71,12 @@ fn filled(kill: bool) -> Watched {
     watched
 }
 
-/// The files of a data directory, but the lock and SQLite's shared memory.
+/// The files of a data directory, but SQLite's shared memory, and the reserve, of which nothing is read.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| !path.to_str().unwrap().ends_with("-shm"))
+        .filter(|path| !["-shm", ".reserve"].iter().any(|end| path.to_str().unwrap().ends_with(end)))
         .map(|path| (PathBuf::from(path.file_name().unwrap()), fs::read(&path).unwrap()))
         .collect();
     files.sort();
@@ -96,7 +96,7 @@ fn placed(files: &[(PathBuf, Vec<u8>)]) -> tempfile::TempDir {
 
 /// Reads all of a store, or says in a line why not.
 fn read(dir: &Path) -> Result<Found, String> {
-    let options = SqliteOptions { readers: 1, ..SqliteOptions::new(dir) };
+    let options = SqliteOptions { readers: 1, reserve_bytes: 0, ..SqliteOptions::new(dir) };
     let store = SqliteStore::open(options).map_err(|error| error.to_string())?;
     let found = found::read(&store).map_err(|error| error.to_string());
     // A damaged database may be one that cannot be closed in order.

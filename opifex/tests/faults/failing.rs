@@ -23,7 +23,7 @@ enum Came {
     NotSoFar,
     /// The program refused to start.
     Refused,
-    /// It served, and went on acknowledging.
+    /// It served, and went on acknowledging, without being started anew.
     WentOn,
     /// It served, and acknowledged nothing more.
     Failed,
@@ -38,7 +38,9 @@ fn scene(fault: Fault) -> Came {
     let came = match process.address() {
         None => {
             assert_eq!(process.exit_code(), Some(1), "{fault:?}: {}", process.said());
-            assert!(process.said().contains("error: "), "{fault:?}: {}", process.said());
+            let said = process.said();
+            let names_a_file = said.contains(watched.disk().to_str().unwrap());
+            assert!(said.contains("error: ") && names_a_file, "{fault:?}: {said}");
             Came::Refused
         }
         Some(address) => {
@@ -51,7 +53,11 @@ fn scene(fault: Fault) -> Came {
                 Fate::Acknowledged => Came::WentOn,
                 _ => {
                     assert!(faults > 0, "{fault:?}: {first:?} without a fault: {}", process.said());
-                    match if subscribed { books.publish(address, 4, 200) } else { Fate::Closed(None) } {
+                    let healthy = fault.to != u64::MAX;
+                    if healthy && subscribe(address).is_ok() {
+                        books.publish_until_acknowledged(&mut process, 200);
+                    }
+                    match books.publish(address, 4, 200) {
                         Fate::Acknowledged => Came::WentOn,
                         _ => Came::Failed,
                     }
@@ -61,7 +67,7 @@ fn scene(fault: Fault) -> Came {
             if let Ok(mut talk) = talk {
                 talk.expect_served();
             }
-            if came == Came::Failed {
+            if faults > 0 && came == Came::Failed {
                 let line = process.wait_for_line(&["ERROR", "WARN"]);
                 println!("{fault:?}: {line}");
             }
@@ -99,7 +105,10 @@ fn every(last: u64, step: u64, fault: impl Fn(u64) -> Fault) {
         k += step;
     }
     assert_eq!(came.last(), Some(&Came::NotSoFar), "the scene has more calls than {last}");
-    assert!(came.contains(&Came::Refused) && came.contains(&Came::Failed), "{came:?}");
+    let afterwards = if fault(1).to == u64::MAX { Came::Failed } else { Came::WentOn };
+    assert!(came.contains(&Came::Refused) && came.contains(&afterwards), "{came:?}");
+    // A disk that is well again is served again.
+    assert!(fault(1).to == u64::MAX || !came.contains(&Came::Failed), "{came:?}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Process {
     }
 
     /// Files and processes send no events: it is looked at again and again, with an end to the patience.
-    fn wait_until(&mut self, mut reached: impl FnMut(&mut Process) -> bool) {
+    pub(crate) fn wait_until(&mut self, mut reached: impl FnMut(&mut Process) -> bool) {
         let begun = Instant::now();
         while !reached(self) {
             assert!(begun.elapsed() < PATIENCE, "it hangs; it has said:\n{}", self.said());

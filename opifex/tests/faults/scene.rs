@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use opifex_packet::{Packet, Puback, Pubcomp, Pubrec, QoS, ReasonCode, RetainHandling, SubscriptionOptions};
 
+use crate::process::Process;
 use crate::shim::{Answer, Client, refusal};
 use crate::token::Token;
 
@@ -57,8 +58,13 @@ impl Books {
         self.fates.values().filter(|fate| **fate == Fate::Acknowledged).count()
     }
 
+    /// Publishes one message after the other until one is acknowledged; the rest may be refused.
+    pub(crate) fn publish_until_acknowledged(&mut self, process: &mut Process, len: usize) {
+        let address = process.address().expect("it listens");
+        process.wait_until(|_| self.publish(address, 1, len) == Fate::Acknowledged);
+    }
+
     /// Comes back as the durable session, takes and settles all that was acknowledged, and publishes nothing itself.
-    #[cfg(feature = "sled")]
     pub(crate) fn drain(&self, address: SocketAddr) {
         let mut away = Client::durable(address, "away").unwrap();
         let acknowledged = self.fates.iter().filter(|(_, fate)| **fate == Fate::Acknowledged);
@@ -92,8 +98,20 @@ impl Books {
     /// Takes everything that waits for the durable session, and compares: nothing acknowledged is lost, nothing
     /// refused is there, nothing is there twice.
     pub(crate) fn settle(&self, address: SocketAddr) {
+        self.settle_rest(address, 0);
+    }
+
+    /// The same, when so many of the first ones that were acknowledged were taken before.
+    pub(crate) fn settle_rest(&self, address: SocketAddr, taken_before: usize) {
         let taken = take_all(address);
+        let acknowledged = |(_, fate): &(&Token, &Fate)| **fate == Fate::Acknowledged;
+        let gone: BTreeSet<&Token> =
+            self.fates.iter().filter(acknowledged).map(|(token, _)| token).take(taken_before).collect();
         for (token, fate) in &self.fates {
+            if gone.contains(token) {
+                assert!(!taken.contains(token), "{token:?} was settled, and is there again");
+                continue;
+            }
             match fate {
                 Fate::Acknowledged => {
                     assert!(taken.contains(token), "{token:?} was acknowledged, and is lost")

@@ -28,6 +28,7 @@ mod trace;
 #[path = "../shim/acknowledged.rs"]
 mod acknowledged;
 mod batching;
+mod failed_sync;
 #[path = "../shim/found.rs"]
 mod found;
 mod promises;

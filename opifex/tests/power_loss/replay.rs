@@ -174,7 +174,7 @@ fn broken_by(image: &Image, root: &Path, promises: &Promises) -> Vec<String> {
     let place = memory_dir();
     write_out(image, root, place.path()).unwrap();
     let data = place.path().join("data");
-    let options = SqliteOptions { readers: 1, ..SqliteOptions::new(&data) };
+    let options = SqliteOptions { readers: 1, reserve_bytes: 0, ..SqliteOptions::new(&data) };
     let store = match SqliteStore::open(options) {
         Ok(store) => store,
         Err(error) => return vec![format!("it does not open: {error}")],

@@ -22,6 +22,8 @@ impl Factory for Sqlite {
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
             max_retained_messages: Some(101_000),
+            // Small, since it is in each of many directories.
+            reserve_bytes: 1 << 16,
             ..SqliteOptions::new(place.path())
         })
     }

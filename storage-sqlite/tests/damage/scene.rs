@@ -209,6 +209,10 @@ pub(crate) fn copy(from: &Path) -> TempDir {
     let to = directory();
     for file in fs::read_dir(from).expect("it is there") {
         let file = file.expect("it is there");
+        // Of the reserve nothing is read.
+        if file.file_name() == "opifex.reserve" {
+            continue;
+        }
         fs::copy(file.path(), to.path().join(file.file_name())).expect("it is copied");
     }
     to

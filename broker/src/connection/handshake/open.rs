@@ -74,7 +74,8 @@ pub(super) async fn open<P: Persistence>(
     let opened = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            tracing::warn!(client_id = &*client_id, %error, "a session could not be opened");
+            shared.trouble.note(&error);
+            tracing::info!(client_id = &*client_id, %error, "a session could not be opened");
             shared.registry.leave(seat, &client_id);
             return Err(refuse(match error.kind() {
                 ErrorKind::Full => ReasonCode::QuotaExceeded,

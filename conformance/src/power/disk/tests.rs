@@ -151,3 +151,22 @@ fn what_was_not_synced_is_left_in_any_part() {
     let torn = script.disk.last_write_torn(100)[Path::new("/disk/file")].clone().unwrap();
     assert_eq!((torn[511], torn[512], torn[611], torn[612]), (1, 2, 2, 1));
 }
+
+#[test]
+fn what_a_sync_has_failed_on_no_later_one_saves_unless_it_is_written_again() {
+    let mut script = Script::new();
+    script.sync(DIRECTORY);
+    script.write(0, b"first");
+    script.sync(FILE);
+    script.write(5, b"second");
+    script.whole(FILE, Call::Sync, -5);
+    script.write(11, b"third");
+    script.sync(FILE);
+    assert_eq!(script.left("/disk/file").unwrap(), b"first\0\0\0\0\0\0third");
+    script.write(7, b"CO");
+    script.sync(FILE);
+    assert_eq!(script.left("/disk/file").unwrap(), b"first\0\0CO\0\0third");
+    let seen = script.disk.as_seen();
+    assert_eq!(seen[Path::new("/disk/file")].as_deref().unwrap(), b"firstseCOndthird");
+    assert_eq!(script.disk.pending(), 2, "the two ends of what is not there");
+}
