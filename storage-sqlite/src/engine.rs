@@ -29,7 +29,7 @@ use crate::reserve::Reserve;
 use crate::schema;
 
 /// The log is copied into the database from so many pages on, or a part of that while the disk is full.
-const LOG_PAGES: usize = 1_000;
+const LOG_PAGES: usize = 10_000;
 const LOG_PAGES_WHEN_FULL: usize = 100;
 
 /// And when it has become so much longer, since readers were in the way, they are waited for.

@@ -28,7 +28,7 @@ fn after_a_sync_that_failed_all_that_is_acknowledged_is_on_the_disk() {
         let packets = trace::packets(&events);
         let verdict = acknowledged::check(&events, &packets);
         assert!(verdict.early.is_empty(), "sync {fails_in}: {:#?}", verdict.early);
-        let plan = Plan { points: 25, parts: if everything() { 8 } else { 2 }, seed };
+        let plan = Plan { points: 25, parts: if everything() { 8 } else { 2 }, seed, at_most: None };
         let outcome = replay::check(&events, &packets, &watched.disk(), plan);
         println!("sync {fails_in} failed: {outcome}");
         assert!(outcome.broken.is_empty(), "sync {fails_in}: {:#?}", outcome.broken);
