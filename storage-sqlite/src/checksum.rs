@@ -126,13 +126,13 @@ impl ToSql for Field<'_> {
 /// A checksum over many short pieces, which are gathered: each call for itself costs more than its bytes.
 struct Sum {
     of_before: u32,
-    gathered: [u8; 256],
+    gathered: [u8; 128],
     len: usize,
 }
 
 impl Default for Sum {
     fn default() -> Sum {
-        Sum { of_before: 0, gathered: [0; 256], len: 0 }
+        Sum { of_before: 0, gathered: [0; 128], len: 0 }
     }
 }
 

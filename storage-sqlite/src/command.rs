@@ -75,3 +75,9 @@ impl Command {
         }
     }
 }
+
+/// What a transaction has applied: it can be made again from it.
+pub(crate) enum Applied {
+    Batch(Batch),
+    Open(OpenSession),
+}

@@ -32,6 +32,9 @@ use crate::schema;
 const LOG_PAGES: usize = 10_000;
 const LOG_PAGES_WHEN_FULL: usize = 100;
 
+/// Or after so many commits, which a start would have to look through.
+const LOG_COMMITS: usize = 500;
+
 /// And when it has become so much longer, since readers were in the way, they are waited for.
 const TOO_LONG: usize = 4;
 
@@ -68,6 +71,8 @@ pub(crate) struct Engine {
     page_size: u64,
     /// Pages of the log up to its last commit, when they are not all in the database.
     log_pages: Arc<AtomicUsize>,
+    /// Commits since it was last copied.
+    log_commits: Arc<AtomicUsize>,
     /// The same up to the last commit that has come to what was asked of it: it is synced where it was to be.
     settled_pages: usize,
     reserve: Reserve,
@@ -83,6 +88,7 @@ impl Engine {
             readers: (0..readers).map(|_| Slot::default()).collect(),
             page_size: 0,
             log_pages: Arc::default(),
+            log_commits: Arc::default(),
             settled_pages: 0,
             reserve: Reserve::take(path.with_extension("reserve"), reserve_bytes),
             tried: None,
@@ -156,9 +162,10 @@ impl Engine {
     fn try_to_open_all(&mut self) -> crate::fault::Result<Vec<Connection>> {
         let mut db = schema::open_for_writing(&self.path)?;
         self.page_size = db.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.into();
-        let pages = Arc::clone(&self.log_pages);
+        let (pages, commits) = (Arc::clone(&self.log_pages), Arc::clone(&self.log_commits));
         db.wal_hook(Some(move |_: &mut Wal, so_far| {
             pages.store(usize::try_from(so_far).unwrap_or(0), Ordering::Relaxed);
+            commits.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }))?;
         self.log_pages.store(truncate_log(&db)?, Ordering::Relaxed);
@@ -221,10 +228,12 @@ impl Engine {
     pub(crate) fn wants_checkpoint(&self) -> bool {
         let long = if self.reserve.is_held() { LOG_PAGES } else { LOG_PAGES_WHEN_FULL };
         self.log_pages.load(Ordering::Relaxed) >= long
+            || self.log_commits.load(Ordering::Relaxed) >= LOG_COMMITS
     }
 
     /// Copies the log into the database: after the answers were given, so that nobody waits for it but who comes next.
     pub(crate) fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        self.log_commits.store(0, Ordering::Relaxed);
         if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES * TOO_LONG {
             return self.shorten_log();
         }

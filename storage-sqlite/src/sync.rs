@@ -17,6 +17,7 @@ use opifex_storage::{CommitMark, Durability, ErrorKind, OpenedSession, Result, S
 use parking_lot::{Condvar, Mutex};
 
 use crate::answer::{Asker, Latch};
+use crate::command::Applied;
 
 /// What the commit of a transaction comes to: the level that it reached.
 pub(crate) type Commitment = Latch<Result<Durability>>;
@@ -57,6 +58,8 @@ pub(crate) struct Written {
     pub(crate) syncs: bool,
     /// The number that the mark takes then.
     pub(crate) mark: Option<u64>,
+    /// What was applied: needed no more, and freed where nobody waits for it.
+    pub(crate) applied: Vec<Applied>,
 }
 
 /// The log's file, and the mark of what of it is durable.
@@ -76,7 +79,7 @@ impl Log {
     }
 
     /// Syncs what is in the log where that is asked for, tells the transaction's waiters, and answers how long it took.
-    fn settle(&mut self, mut written: Written) -> Result<Duration> {
+    fn settle(&mut self, written: &mut Written) -> Result<Duration> {
         let begun = Instant::now();
         let synced = if written.syncs { self.file().and_then(File::sync_data) } else { Ok(()) };
         match synced {
@@ -147,8 +150,8 @@ impl Syncer {
 
     /// The same on the caller's own thread, which is sooner done where nothing else waits to be applied, or nothing is to
     /// be synced.
-    pub(crate) fn settle(&self, written: Written) -> Result<Duration> {
-        let last = self.shared.log.lock().settle(written);
+    pub(crate) fn settle(&self, mut written: Written) -> Result<Duration> {
+        let last = self.shared.log.lock().settle(&mut written);
         self.shared.work.lock().last = last.clone();
         last
     }
@@ -196,13 +199,14 @@ impl Drop for Syncer {
 
 impl Shared {
     fn run(&self, done: impl Fn()) {
-        while let Some(written) = self.next() {
-            let last = self.log.lock().settle(written);
+        while let Some(mut written) = self.next() {
+            let last = self.log.lock().settle(&mut written);
             let mut work = self.work.lock();
             (work.last, work.busy) = (last, false);
             drop(work);
             self.changed.notify_all();
             done();
+            drop(written.applied);
         }
     }
 

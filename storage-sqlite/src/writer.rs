@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use opifex_storage::{Batch, Durability, ErrorKind, OpenSession, Outcome, Result, StoreError};
+use opifex_storage::{Durability, ErrorKind, Outcome, Result, StoreError};
 
 use crate::answer::Asker;
 use crate::channel::{Channel, Received, Wait};
-use crate::command::{Command, Ordered};
+use crate::command::{Applied, Command, Ordered};
 use crate::engine::Engine;
 use crate::fault::{Fault, is_of_the_disk, kind_of, of_engine};
 use crate::pace::Pace;
@@ -71,19 +71,13 @@ pub(crate) struct Writer {
 struct Group {
     waiters: Waiters,
     /// What was applied, in order: the transaction can be made again from it.
-    work: Vec<Work>,
+    work: Vec<Applied>,
     /// Batches that were applied and whose callers do not know it yet.
     applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
     batches: usize,
     bytes: usize,
     /// What is there after it, if it changes something.
     tally: Option<Tally>,
-}
-
-/// What is applied.
-enum Work {
-    Batch(Batch),
-    Open(OpenSession),
 }
 
 impl Group {
@@ -309,8 +303,8 @@ impl Writer {
         let state = State::new(self.engine.db(), self.tally).with_at_most(self.max_retained);
         for work in &group.work {
             match work {
-                Work::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),
-                Work::Open(open) => drop(state.open_session(open).map_err(of_engine)?),
+                Applied::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),
+                Applied::Open(open) => drop(state.open_session(open).map_err(of_engine)?),
             }
         }
         Ok(state)
@@ -350,6 +344,7 @@ impl Writer {
             syncs: durability >= Durability::Disk && group.tally.is_some(),
             // A power loss may take a commit that asked for less than the store offers, and that is no damage.
             mark: group.tally.map(|tally| tally.commit).filter(|_| durability == self.max_durability),
+            applied: group.work,
         };
         if written.syncs && !(alone && waiting == 0) {
             self.syncer.begin(written);
@@ -428,7 +423,7 @@ fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refus
         Command::Submit(batch, asker) => match state.submit(&batch) {
             Ok(outcomes) => {
                 group.applied.push((asker, outcomes));
-                group.work.push(Work::Batch(batch));
+                group.work.push(Applied::Batch(batch));
                 Ok(Refused::NoTrace)
             }
             Err(fault) => refuse(state, fault, |error| asker.give(Err(error))),
@@ -436,7 +431,7 @@ fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refus
         Command::Open(open, asker) => match state.open_session(&open) {
             Ok(opened) => {
                 group.waiters.opened.push((asker, opened));
-                group.work.push(Work::Open(open));
+                group.work.push(Applied::Open(open));
                 Ok(Refused::NoTrace)
             }
             Err(fault) => refuse(state, fault, |error| asker.give(Err(error))),

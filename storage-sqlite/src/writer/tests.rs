@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{connect, message, topic};
-use opifex_storage::{Author, Certainty, CommitMark, Op, RecordVersion, Timestamp};
+use opifex_storage::{Author, Batch, Certainty, CommitMark, Op, RecordVersion, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
