@@ -28,8 +28,9 @@ use crate::fault::Fault;
 use crate::reserve::Reserve;
 use crate::schema;
 
-/// The log is copied into the database from so many pages on, or a part of that while the disk is full.
-const LOG_PAGES: usize = 10_000;
+/// The log is copied into the database when it has become half as long as the reserve, which must be enough to copy it
+/// with: at least from so many pages on, and at most. While the disk is full, far sooner.
+const LOG_PAGES: std::ops::RangeInclusive<u64> = 500..=10_000;
 const LOG_PAGES_WHEN_FULL: usize = 100;
 
 /// Or after so many commits, which a start would have to look through.
@@ -224,9 +225,15 @@ impl Engine {
         self.shorten_log()
     }
 
+    /// Pages of a log that is long.
+    fn long_log(&self) -> usize {
+        let half_of_reserve = self.reserve.bytes() / 2 / self.page_size.max(1);
+        half_of_reserve.clamp(*LOG_PAGES.start(), *LOG_PAGES.end()) as usize
+    }
+
     /// Whether the log is long.
     pub(crate) fn wants_checkpoint(&self) -> bool {
-        let long = if self.reserve.is_held() { LOG_PAGES } else { LOG_PAGES_WHEN_FULL };
+        let long = if self.reserve.is_held() { self.long_log() } else { LOG_PAGES_WHEN_FULL };
         self.log_pages.load(Ordering::Relaxed) >= long
             || self.log_commits.load(Ordering::Relaxed) >= LOG_COMMITS
     }
@@ -234,7 +241,7 @@ impl Engine {
     /// Copies the log into the database: after the answers were given, so that nobody waits for it but who comes next.
     pub(crate) fn checkpoint(&mut self) -> rusqlite::Result<()> {
         self.log_commits.store(0, Ordering::Relaxed);
-        if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES * TOO_LONG {
+        if self.log_pages.load(Ordering::Relaxed) >= self.long_log() * TOO_LONG {
             return self.shorten_log();
         }
         // Who is in its way leaves a longer log, and it is tried again.

@@ -50,7 +50,8 @@ pub struct SqliteOptions {
     /// The most retained messages; `None`: as many as the disk holds.
     pub max_retained_messages: Option<usize>,
     /// Room on the disk that is kept as a file, to take messages out with when the disk is full. Without it nothing is
-    /// taken that grows. 0: none is kept, and a disk that is full may not take what removes either.
+    /// taken that grows. The log becomes half as long before it is copied into the database. 0: none is kept, and a disk
+    /// that is full may not take what removes either.
     pub reserve_bytes: u64,
 }
 
@@ -67,7 +68,7 @@ impl SqliteOptions {
             max_batch_ops: 1 << 20,
             max_batch_bytes: 512 << 20,
             max_retained_messages: None,
-            reserve_bytes: 8 << 20,
+            reserve_bytes: 32 << 20,
         }
     }
 }

@@ -49,7 +49,7 @@ fn what_stands_in_the_log_behind_the_last_commit_is_not_there_when_it_is_opened_
 fn a_log_that_was_copied_as_a_whole_is_not_needed_when_it_is_opened_anew() {
     let (_place, mut engine) = engine();
     put(engine.db(), "committed");
-    engine.log_pages.store(LOG_PAGES, Ordering::Relaxed);
+    engine.log_pages.store(engine.long_log(), Ordering::Relaxed);
     engine.checkpoint().expect("the disk is well");
     assert_eq!(engine.log_pages.load(Ordering::Relaxed), 0);
     engine.note_settled();
