@@ -71,10 +71,13 @@
 //! [`opifex_storage::DynPersistence`] is proved the same: [`over_dyn`].
 //!
 //! Cargo features: `suite` (default) is all of that; without it the crate has [`Factory`], [`Subject`] and [`script`] alone.
+//! `bench` adds benchmarks over the same factories, with criterion: the module `bench`.
 //!
 //! Reading order: [`Factory`], [`Subject`], [`script`] (the words that cases are written in), then [`contract`].
 //! [`faults`] stands apart: stores that fail on command, for the tests of whoever calls a store.
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod block_on;
 mod chance;
 mod directory;
