@@ -60,7 +60,7 @@ fn a_full_disk_is_drained_by_who_takes_the_messages_away() {
     let mut books = Books::default();
     assert_eq!(books.publish(address, 20, 1_000), Fate::Acknowledged);
     // More than what is asked for beside the reserve before anything that grows is taken again.
-    watched.control().set(Order::Room, 2_000_000);
+    watched.control().set(Order::Room, 8_000_000);
     expect_refused(books.publish(address, 2_000, 8_000), &process);
     expect_refused(books.publish(address, 1, 1_000), &process);
     let full_with = books.acknowledged();
@@ -84,7 +84,7 @@ fn a_disk_that_was_full_at_the_end_is_full_at_the_start_and_can_be_drained_then(
     let address = process.address().unwrap();
     subscribe(address).unwrap();
     let mut books = Books::default();
-    watched.control().set(Order::Room, 2_000_000);
+    watched.control().set(Order::Room, 8_000_000);
     expect_refused(books.publish(address, 2_000, 8_000), &process);
     drop(process);
     let mut process = Process::start(&mut watched.serve(&SQLITE));
