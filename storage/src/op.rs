@@ -57,11 +57,11 @@ pub enum Op {
     Unretain(TopicName<'static>),
     /// Removes the will of the author's session. `Done`, or `Absent`.
     TakeWill,
-    /// Removes up to so many of the remains of an ended session (only in a batch under the claim of its
-    /// [`crate::DueItem::SessionEnded`], else `Unsupported`): entries of its queue in order of their numbers, then the
-    /// rest. `Purged`.
+    /// Removes so many of the remains of an ended session, or all if there are fewer (only in a batch under the claim of
+    /// its [`crate::DueItem::SessionEnded`], else `Unsupported`): entries of its queue in order of their numbers, then
+    /// the rest. `Purged`.
     Purge {
-        /// At most this many records, at least 1.
+        /// This many records, at least 1.
         limit: usize,
     },
     /// Writes a record that another store held (only in a batch of the broker, else `Unsupported`): for moving everything

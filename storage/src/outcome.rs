@@ -43,7 +43,7 @@ pub enum TargetOutcome {
     Gone,
 }
 
-/// Why a target was not queued.
+/// Why a target was not queued. Of a queue that is full in both ways: its entries.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// The queue holds as many entries as it may.
