@@ -1,10 +1,8 @@
 //! A full disk: what grows is refused, what shrinks is done, and with room again all goes on.
 
-use opifex_packet::ReasonCode;
-
 use crate::SQLITE;
 use crate::process::Process;
-use crate::scene::{Books, Fate, Talk, subscribe};
+use crate::scene::{Books, Fate, Talk, expect_refused, subscribe};
 use crate::shim::{Order, Watched};
 
 #[test]
@@ -62,7 +60,8 @@ fn a_full_disk_is_drained_by_who_takes_the_messages_away() {
     // More than what is asked for beside the reserve before anything that grows is taken again.
     watched.control().set(Order::Room, 8_000_000);
     expect_refused(books.publish(address, 2_000, 8_000), &process);
-    expect_refused(books.publish(address, 1, 1_000), &process);
+    // The log may have given back some room meanwhile, but not so much.
+    expect_refused(books.publish(address, 2_000, 8_000), &process);
     let full_with = books.acknowledged();
     assert!(full_with > 100, "{full_with}");
 
@@ -89,17 +88,9 @@ fn a_disk_that_was_full_at_the_end_is_full_at_the_start_and_can_be_drained_then(
     drop(process);
     let mut process = Process::start(&mut watched.serve(&SQLITE));
     let address = process.address().unwrap_or_else(|| panic!("{}", process.said()));
-    expect_refused(books.publish(address, 100, 8_000), &process);
+    // The start has copied the log, which may have given back some room, but not so much.
+    expect_refused(books.publish(address, 2_000, 8_000), &process);
     books.drain(address);
     books.publish_until_acknowledged(&mut process, 1_000);
     assert_eq!(process.stop(), Some(0));
-}
-
-/// 0x97, of the message alone or of the connection.
-fn expect_refused(fate: Fate, process: &Process) {
-    let refused = matches!(
-        fate,
-        Fate::Refused(ReasonCode::QuotaExceeded) | Fate::Closed(Some(ReasonCode::QuotaExceeded))
-    );
-    assert!(refused, "{fate:?}: {}", process.said());
 }

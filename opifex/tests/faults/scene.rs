@@ -215,3 +215,12 @@ impl Talk {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 }
+
+/// 0x97, of the message alone or of the connection.
+pub(crate) fn expect_refused(fate: Fate, process: &Process) {
+    let refused = matches!(
+        fate,
+        Fate::Refused(ReasonCode::QuotaExceeded) | Fate::Closed(Some(ReasonCode::QuotaExceeded))
+    );
+    assert!(refused, "{fate:?}: {}", process.said());
+}

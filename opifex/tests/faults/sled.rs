@@ -5,15 +5,12 @@
 //! It claims the death of the process, so no sync is asked for before an acknowledgement, and none is looked for.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use opifex_packet::ReasonCode;
 
 use crate::everything;
 use crate::process::Process;
-use crate::scene::{Books, Fate, Talk, subscribe, take_all};
+use crate::scene::{Books, Fate, Talk, expect_refused, subscribe, take_all};
 use crate::shim::{Order, Watched};
+use crate::slow;
 
 const SLED: [&str; 4] = ["--storage", "sled", "--durability", "process"];
 
@@ -188,63 +185,14 @@ fn a_full_disk_refuses_what_grows_and_sled_drains() {
     assert_eq!(process.stop(), Some(0));
 }
 
-/// 0x97, of the message alone or of the connection.
-fn expect_refused(fate: Fate, process: &Process) {
-    let refused = matches!(
-        fate,
-        Fate::Refused(ReasonCode::QuotaExceeded) | Fate::Closed(Some(ReasonCode::QuotaExceeded))
-    );
-    assert!(refused, "{fate:?}: {}", process.said());
-}
-
 #[test]
 fn while_a_flush_hangs_who_needs_it_waits_and_nobody_else() {
-    const HANG: Duration = Duration::from_secs(5);
-    let watched = Watched::new();
-    let mut process = Process::start(&mut watched.serve(&SLED));
-    let address = process.address().unwrap();
-    subscribe(address).unwrap();
-    let mut talk = Talk::start(address).unwrap();
-    let mut books = Books::default();
-    assert_eq!(books.publish(address, 5, 200), Fate::Acknowledged);
-    let next = watched.control().value(Order::Syncs) + 1;
-    watched.control().set(Order::HangMillis, HANG.as_millis() as u64);
-    watched.control().set(Order::HangSync, next);
-
-    let begun = Instant::now();
-    let publishing = thread::spawn(move || (books.publish(address, 1, 200), books));
-    while watched.control().value(Order::Hanging) == 0 {
-        assert!(begun.elapsed() < HANG, "nothing was flushed");
-        // The shim sends no events.
-        thread::sleep(Duration::from_millis(5));
-    }
-    talk.expect_served();
-    assert!(begun.elapsed() < HANG && !publishing.is_finished(), "acknowledged before the flush");
-    let (fate, books) = publishing.join().unwrap();
-    assert_eq!(fate, Fate::Acknowledged);
-    assert!(begun.elapsed() >= HANG, "acknowledged after {:?}", begun.elapsed());
-    drop(process);
-    process = Process::start(&mut watched.serve(&SLED));
-    books.settle(process.address().unwrap());
-    assert_eq!(process.stop(), Some(0));
+    slow::hang(&SLED);
 }
 
 #[test]
 fn writes_of_sleds_that_are_cut_short_are_gone_on_with() {
-    for every in [2, 3] {
-        let watched = Watched::new();
-        watched.control().set(Order::ShortEvery, every);
-        let mut process = Process::start(&mut watched.serve(&SLED));
-        let address = process.address().expect("it starts");
-        subscribe(address).unwrap();
-        let mut books = Books::default();
-        assert_eq!(books.publish(address, 60, 3_000), Fate::Acknowledged, "{}", process.said());
-        assert!(watched.control().value(Order::Faults) > 20);
-        drop(process);
-        process = Process::start(&mut watched.serve(&SLED));
-        books.settle(process.address().unwrap());
-        assert_eq!(process.stop(), Some(0));
-    }
+    slow::cut_writes_short(&SLED);
 }
 
 #[test]

@@ -10,9 +10,19 @@ use crate::shim::{Order, Watched};
 
 #[test]
 fn while_the_disk_hangs_who_needs_it_waits_and_nobody_else() {
+    hang(&SQLITE);
+}
+
+#[test]
+fn writes_that_are_cut_short_are_gone_on_with() {
+    cut_writes_short(&SQLITE);
+}
+
+/// A sync that takes five seconds, under the store that these flags name.
+pub(crate) fn hang(store: &[&str]) {
     const HANG: Duration = Duration::from_secs(5);
     let watched = Watched::new();
-    let mut process = Process::start(&mut watched.serve(&SQLITE));
+    let mut process = Process::start(&mut watched.serve(store));
     let address = process.address().unwrap();
     subscribe(address).unwrap();
     let mut talk = Talk::start(address).unwrap();
@@ -35,24 +45,24 @@ fn while_the_disk_hangs_who_needs_it_waits_and_nobody_else() {
     assert_eq!(fate, Fate::Acknowledged);
     assert!(begun.elapsed() >= HANG, "acknowledged after {:?}", begun.elapsed());
     drop(process);
-    process = Process::start(&mut watched.serve(&SQLITE));
+    process = Process::start(&mut watched.serve(store));
     books.settle(process.address().unwrap());
     assert_eq!(process.stop(), Some(0));
 }
 
-#[test]
-fn writes_that_are_cut_short_are_gone_on_with() {
+/// Every second or third write takes a part only.
+pub(crate) fn cut_writes_short(store: &[&str]) {
     for every in [2, 3] {
         let watched = Watched::new();
         watched.control().set(Order::ShortEvery, every);
-        let mut process = Process::start(&mut watched.serve(&SQLITE));
+        let mut process = Process::start(&mut watched.serve(store));
         let address = process.address().expect("it starts");
         subscribe(address).unwrap();
         let mut books = Books::default();
         assert_eq!(books.publish(address, 60, 3_000), Fate::Acknowledged, "{}", process.said());
         assert!(watched.control().value(Order::Faults) > 20);
         drop(process);
-        process = Process::start(&mut watched.serve(&SQLITE));
+        process = Process::start(&mut watched.serve(store));
         books.settle(process.address().unwrap());
         assert_eq!(process.stop(), Some(0));
     }

@@ -1,4 +1,5 @@
-//! For each promise a journal that keeps it and one that breaks it: the oracle has to see the difference.
+//! For each promise a journal that keeps it and one that breaks it: the oracle has to see the difference. Long because
+//! the promises are many; each test stands alone.
 
 use std::collections::BTreeMap;
 
