@@ -119,7 +119,8 @@ impl State<'_> {
             Some(counter) => Ok(counter.value),
             None => {
                 let value = self.stored_counter(name)?;
-                value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))
+                let value = value.ok_or_else(|| corrupt(format_args!("there is no counter {name:?}")))?;
+                Ok(value.max(self.spent.map_or(0, |spent| spent.counted(name))))
             }
         }
     }

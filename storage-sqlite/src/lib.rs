@@ -27,6 +27,7 @@ mod batch;
 mod census;
 mod checksum;
 mod counters;
+mod given;
 mod session_row;
 mod state;
 mod tally;

@@ -123,8 +123,13 @@ impl State<'_> {
             return Ok(true);
         }
         let sql = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
-        let Some(row) = self.record(sql, [int(id.0)], read_row)? else { return Ok(false) };
-        rows.insert(id, (row, false));
+        let Some(mut row) = self.record(sql, [int(id.0)], read_row)? else { return Ok(false) };
+        let after_spent = self.spent.and_then(|spent| spent.entries.next(id, row.next_seq));
+        if let Some(next) = after_spent {
+            row.next_seq = next;
+            self.raised.borrow_mut().push((id, next));
+        }
+        rows.insert(id, (row, after_spent.is_some()));
         Ok(true)
     }
 

@@ -5,12 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 
-use opifex_storage::{StoreError, Timestamp};
+use opifex_storage::{Seq, SessionId, StoreError, Timestamp};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params_from_iter};
 
 use crate::checksum::{Field, Table};
 use crate::counters::Counters;
 use crate::fault::{Result, note_damage};
+use crate::given::Spent;
 use crate::session_row::SessionRows;
 use crate::tally::Tally;
 
@@ -28,6 +29,10 @@ pub(crate) struct State<'db> {
     pub(crate) tally: Cell<Tally>,
     /// The most retained messages.
     pub(crate) max_retained: Option<usize>,
+    /// Numbers that are not given again; only a writer's.
+    pub(crate) spent: Option<&'db Spent>,
+    /// The sessions that count on from such numbers, and from where.
+    pub(crate) raised: RefCell<Vec<(SessionId, Seq)>>,
     /// Statements that the transaction has used: a handful, found sooner here than in the connection's cache.
     statements: RefCell<Vec<(&'static str, CachedStatement<'db>)>>,
 }
@@ -44,12 +49,19 @@ impl<'db> State<'db> {
             tally_before: tally,
             tally: Cell::new(tally),
             max_retained: None,
+            spent: None,
+            raised: RefCell::default(),
         }
     }
 
     /// The same for so many retained messages at most.
     pub(crate) fn with_at_most(self, max_retained: Option<usize>) -> State<'db> {
         State { max_retained, ..self }
+    }
+
+    /// The same without these numbers.
+    pub(crate) fn without(self, spent: &'db Spent) -> State<'db> {
+        State { spent: Some(spent), ..self }
     }
 
     /// Runs something with a prepared statement.

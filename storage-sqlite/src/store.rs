@@ -20,6 +20,7 @@ use crate::census;
 use crate::channel::Channel;
 use crate::command::Command;
 use crate::engine::Engine;
+use crate::given::{Given, Spent};
 use crate::log;
 use crate::pace::Pace;
 use crate::reader::{self, Read, closed};
@@ -168,6 +169,8 @@ impl SqliteStore {
             pace: Pace::default(),
             settled: tally,
             tally,
+            unsettled: Given::default(),
+            spent: Spent::default(),
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for slot in slots {

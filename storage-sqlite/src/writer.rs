@@ -18,6 +18,7 @@ use crate::channel::{Channel, Received, Wait};
 use crate::command::{Applied, Command, Ordered};
 use crate::engine::Engine;
 use crate::fault::{Fault, is_of_the_disk, kind_of, of_engine};
+use crate::given::{Given, Spent};
 use crate::pace::Pace;
 use crate::state::State;
 use crate::sync::{Syncer, Waiters, Written};
@@ -65,6 +66,10 @@ pub(crate) struct Writer {
     pub(crate) tally: Tally,
     /// What is there since the last commit that has come to what was asked of it.
     pub(crate) settled: Tally,
+    /// What the last commit gave out, until it has.
+    pub(crate) unsettled: Given,
+    /// What failed transactions gave out.
+    pub(crate) spent: Spent,
 }
 
 /// A transaction that is open.
@@ -76,6 +81,7 @@ struct Group {
     applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
     batches: usize,
     bytes: usize,
+    given: Given,
     /// What is there after it, if it changes something.
     tally: Option<Tally>,
 }
@@ -88,12 +94,14 @@ impl Group {
             applied: Vec::new(),
             batches: 0,
             bytes: 0,
+            given: Given::default(),
             tally: None,
         }
     }
 
     /// Tells what was applied that it is ordered: some at a time, since each telling may wake a thread.
     fn tell_ordered(&mut self) {
+        self.given.note_told();
         for (asker, outcomes) in self.applied.drain(..) {
             asker.give(Ok(Ordered { outcomes, commitment: Arc::clone(&self.waiters.commitment) }));
         }
@@ -202,6 +210,7 @@ impl Writer {
     fn note_settled(&mut self) {
         self.engine.note_settled();
         self.settled = self.tally;
+        self.spent.settle(std::mem::take(&mut self.unsettled));
     }
 
     /// Closes the database and begins anew with what is known to be in it, or fails and leaves it closed.
@@ -211,6 +220,7 @@ impl Writer {
         }
         self.syncer.begin_anew();
         self.tally = self.settled;
+        self.spent.add(std::mem::take(&mut self.unsettled));
         self.engine.reopen()
     }
 
@@ -251,7 +261,7 @@ impl Writer {
         let joins = |command: &Command| command.durability().min(self.max_durability) <= durability;
         let mut deadline = None;
         let most = if full { MAX_GROUP_WHEN_FULL } else { MAX_GROUP };
-        let mut state = State::new(self.engine.db(), self.tally).with_at_most(self.max_retained);
+        let mut state = self.state();
         let mut next = Some(first);
         while let Some(command) = next {
             group.batches += 1;
@@ -286,9 +296,15 @@ impl Writer {
         self.finish(&state, group)
     }
 
+    /// The tables, at the beginning of a transaction.
+    fn state(&self) -> State<'_> {
+        State::new(self.engine.db(), self.tally).with_at_most(self.max_retained).without(&self.spent)
+    }
+
     /// Writes what the transaction holds back until its end.
     fn finish(&self, state: &State<'_>, group: &mut Group) -> Result<(), rusqlite::Error> {
         group.tally = state.finish().map_err(of_engine)?;
+        group.given.raised = state.raised.take();
         Ok(())
     }
 
@@ -300,7 +316,7 @@ impl Writer {
             self.execute("ROLLBACK")?;
         }
         self.execute("BEGIN IMMEDIATE")?;
-        let state = State::new(self.engine.db(), self.tally).with_at_most(self.max_retained);
+        let state = self.state();
         for work in &group.work {
             match work {
                 Applied::Batch(batch) => drop(state.submit(batch).map_err(of_engine)?),
@@ -317,7 +333,7 @@ impl Writer {
             Err(error) => {
                 // It is not committed, and goes with the connection.
                 let _ = self.reopen();
-                group.tell_failed(&StoreError::not_applied(error.kind(), error.to_string()));
+                self.fail_group(group, &StoreError::not_applied(error.kind(), error.to_string()));
                 return true;
             }
         };
@@ -336,6 +352,7 @@ impl Writer {
         self.counters.batches.fetch_add(group.batches as u64, Ordering::Relaxed);
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.tally = group.tally.unwrap_or(self.tally);
+        self.unsettled = group.given;
         let (waiting, alone) = (self.commands.len(), group.batches == 1);
         self.pace.committed(group.batches, waiting, synced.max(begun.elapsed()));
         let written = Written {
@@ -371,7 +388,7 @@ impl Writer {
     }
 
     /// The transaction failed: everything of it fails, and the store goes on from its last commit, if it can.
-    fn roll_back(&mut self, mut group: Group, error: rusqlite::Error, committing: bool) -> bool {
+    fn roll_back(&mut self, group: Group, error: rusqlite::Error, committing: bool) -> bool {
         let disk_failed = is_of_the_disk(&error);
         let rolled_back = disk_failed
             || self.engine.db().is_autocommit()
@@ -393,8 +410,14 @@ impl Writer {
         if !survives {
             (self.fail)();
         }
-        group.tell_failed(&error);
+        self.fail_group(group, &error);
         survives
+    }
+
+    /// Tells everybody that the transaction failed. What it told them of is not told again.
+    fn fail_group(&mut self, mut group: Group, error: &StoreError) {
+        group.tell_failed(error);
+        self.spent.add(group.given);
     }
 
     /// Whether the store goes on after such an error.
@@ -422,6 +445,7 @@ fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refus
     match command {
         Command::Submit(batch, asker) => match state.submit(&batch) {
             Ok(outcomes) => {
+                group.given.note(&batch, &outcomes);
                 group.applied.push((asker, outcomes));
                 group.work.push(Applied::Batch(batch));
                 Ok(Refused::NoTrace)
@@ -430,6 +454,7 @@ fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refus
         },
         Command::Open(open, asker) => match state.open_session(&open) {
             Ok(opened) => {
+                group.given.note_open(opened.session.epoch);
                 group.waiters.opened.push((asker, opened));
                 group.work.push(Applied::Open(open));
                 Ok(Refused::NoTrace)

@@ -27,7 +27,7 @@ number! {
 }
 number! {
     /// A queue entry's place in its session's queue: dense, starting at 1, given at submit, never reused in the
-    /// session's life. A dropped or gone target takes none.
+    /// session's life. A dropped or gone target takes none; those that a failed transaction told are left out.
     Seq
 }
 number! {

@@ -34,6 +34,7 @@ mod data_dir;
 mod durability;
 mod error;
 mod id;
+mod spent_numbers;
 mod timestamp;
 
 mod dyn_persistence;
@@ -65,6 +66,7 @@ pub use receipt::{Commit, Receipt};
 pub use record::{Record, RecordKind, Restored};
 pub use retained::Retained;
 pub use session::{OpenSession, OpenedSession, SessionExpiry, SessionRecord};
+pub use spent_numbers::SpentNumbers;
 pub use subscription::SubscriptionRecord;
 pub use timestamp::Timestamp;
 pub use will::{NewWill, WillRecord};

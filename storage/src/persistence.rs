@@ -15,6 +15,11 @@ use crate::{
 /// - *All or nothing*: a batch is applied whole or not at all, at every crash point.
 /// - *Durability is a prefix*: when a receipt is durable, so is every batch ordered before it that touches one of its
 ///   sessions or topics. When a commit fails, every ordered and not yet durable batch fails with it.
+/// - *A number that was told is given once*: the numbers of queue entries, the epochs and the versions that a failed
+///   transaction told somebody are given to nothing else while the store is open, so that what is on its way for them
+///   (`Settle`, `Assign`, a guard) finds nothing, and never something else. Of entries those that were told are left out,
+///   and no others: the next entry has the number behind them, an open of the session shows it, and pages that follow are
+///   final up to there.
 /// - *Back-pressure*: a full backend makes `submit` wait; its queue and its tasks are bounded.
 /// - *Cancellation*: a dropped future leaves the state before or after the call, never one between.
 /// - Absent is `Ok` with `None` or an outcome, never an error.

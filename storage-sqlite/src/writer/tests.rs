@@ -55,6 +55,8 @@ impl Bench {
             pace: Pace::default(),
             tally: Tally::default(),
             settled: Tally::default(),
+            unsettled: Given::default(),
+            spent: Spent::default(),
         };
         Bench { writer, failed, place }
     }
@@ -274,3 +276,5 @@ fn nothing_is_synced_for_what_changed_nothing() {
     }
     assert!(!bench.has_failed());
 }
+
+mod numbers;
