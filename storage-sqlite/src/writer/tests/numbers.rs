@@ -65,6 +65,8 @@ fn fail_a_sync(
     for batch in &told {
         block_on(batch.commitment.wait()).expect_err("nothing can be synced");
     }
+    // Who waits is told before the writer knows.
+    let _ = bench.writer.syncer.wait();
     std::fs::write(log, "").expect("it is written");
     told
 }
