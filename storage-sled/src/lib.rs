@@ -27,8 +27,8 @@
 //! - *The process was killed*: sled reads its log up to the last whole entry. When damage has cut it before what was
 //!   durable, the store opens with what is there, and the first page of a scan of sessions names the loss.
 //! - *Both*: of the part of its log that sled has to read again after a kill it leaves single damaged entries out without
-//!   a word, and records in them are lost or as they were before (some 2 % of damages to that part,
-//!   `tests/damage.rs`). What was there when the store was last opened is not concerned.
+//!   a word, and records in them are lost or as they were before. All rows are counted when the store opens, and held
+//!   against what the last write counted: that tells how many are missing, of which kind and of which session.
 //! - *A second process* is refused by a lock file, which names the first one.
 //!
 //! Space inside of the log is used again; the file itself does not become shorter while the store is open: 100,000

@@ -172,6 +172,10 @@ impl Persistence for SledStore {
         self.kv.due(now, limit).await
     }
 
+    async fn inspect(&self) -> Result<Vec<StoreError>> {
+        self.kv.inspect().await
+    }
+
     async fn close(&self) -> Result<()> {
         self.kv.close().await
     }

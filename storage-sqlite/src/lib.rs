@@ -34,6 +34,7 @@ mod tally;
 
 mod due;
 mod inbound;
+mod inspect;
 mod message;
 mod queue;
 mod queue_row;

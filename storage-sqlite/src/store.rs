@@ -305,6 +305,10 @@ impl Persistence for SqliteStore {
         reader::read(&self.open.reads, move |state| state.due_page(now, limit)).await
     }
 
+    async fn inspect(&self) -> Result<Vec<StoreError>> {
+        reader::read(&self.open.reads, |state| Ok(state.inspect())).await
+    }
+
     async fn close(&self) -> Result<()> {
         if self.open.closed.swap(true, Ordering::AcqRel) {
             return Err(closed());

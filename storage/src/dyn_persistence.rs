@@ -9,7 +9,7 @@ use opifex_packet::TopicFilter;
 
 use crate::{
     Batch, Capabilities, Cursor, Due, OpenSession, OpenedSession, Page, PageLimit, Persistence, QueuePage,
-    Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, Timestamp,
+    Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, StoreError, Timestamp,
 };
 
 /// Some backend, whichever it is.
@@ -44,6 +44,7 @@ trait Twin: Send + Sync {
     ) -> Result<Page<Retained>>;
     async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>>;
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>>;
+    async fn inspect(&self) -> Result<Vec<StoreError>>;
     async fn close(&self) -> Result<()>;
 }
 
@@ -80,6 +81,10 @@ impl<P: Persistence> Twin for P {
 
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
         Persistence::due(self, now, limit).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<StoreError>> {
+        Persistence::inspect(self).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -119,6 +124,10 @@ impl Persistence for DynPersistence {
 
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
         self.0.due(now, limit).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<StoreError>> {
+        self.0.inspect().await
     }
 
     async fn close(&self) -> Result<()> {

@@ -22,6 +22,7 @@ mod queued;
 mod retained;
 mod session;
 mod subscription;
+mod tally;
 mod will;
 
 pub use counters::Counters;
@@ -34,6 +35,7 @@ pub use retained::RetainedRow;
 pub use seal::{StoredRecord, seal, unseal};
 pub use session::SessionRow;
 pub use subscription::SubscriptionRow;
+pub use tally::{Lot, Tally};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use crate::{
     SessionId, StoreError, Timestamp,
 };
 
+mod census;
 mod commitment;
 mod founding;
 mod mailbox;
@@ -32,6 +33,7 @@ mod batch;
 mod body;
 mod due;
 mod inbound;
+mod inspection;
 mod queue;
 mod restore;
 mod retained;
@@ -67,6 +69,9 @@ impl<K: OrderedKv> KvPersistence<K> {
     /// engine does. `Unsupported`: the engine holds rows that are no store's; `Corrupt`: the store's own first row is
     /// damaged and no whole record is there that says how far it had counted. (If there is one, the store opens and
     /// counts on far behind it, and the first page of a scan of sessions names the damage.)
+    ///
+    /// All rows are read once and counted. What is not there any more, or not as it was written last, is named by the
+    /// first page of a scan of sessions, too.
     pub fn open(kv: K) -> Result<KvPersistence<K>> {
         let declared = kv.capabilities();
         let Founding { counters, damaged } = founding::found(&kv)?;
@@ -163,6 +168,10 @@ impl<K: OrderedKv> Persistence for KvPersistence<K> {
 
     async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
         self.read(move |rows| due::due_page(rows, now, limit)).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<StoreError>> {
+        self.read(|rows| inspection::inspect(rows)).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -75,8 +75,6 @@
 //! - A full disk is `Full` with `NotApplied`, and nothing is lost of what was there.
 //! - An engine without snapshots takes a lock instead, as the example does: one lives no longer than a page.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use crate::{Durability, Result};
@@ -166,7 +164,7 @@ impl KvCapabilities {
 
 /// Changes that are applied together; each key appears once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WriteBatch(pub(crate) BTreeMap<Bytes, Option<Bytes>>);
+pub struct WriteBatch(pub(crate) Vec<(Bytes, Option<Bytes>)>);
 
 impl WriteBatch {
     /// The changes in order of their keys: a value to put, or `None` to remove the key (which may not be there).

@@ -7,7 +7,7 @@ use opifex_packet::TopicFilter;
 
 use crate::{
     Batch, Capabilities, Cursor, Due, OpenSession, OpenedSession, Page, PageLimit, QueuePage, Receipt,
-    Record, RecordKind, Result, Retained, Seq, SessionId, Timestamp,
+    Record, RecordKind, Result, Retained, Seq, SessionId, StoreError, Timestamp,
 };
 
 /// A store of broker state. See the crate's documentation for the rules that bind all methods.
@@ -78,6 +78,13 @@ pub trait Persistence: Send + Sync + 'static {
     /// for again after its items were dealt with, so there is no `next`.
     fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send;
 
+    /// What is wrong of that which no walk of records comes by, for a person who asks (`opifex store check`): bodies that
+    /// nobody refers to, counts of references that are not theirs, what the engine says of its files. It changes nothing,
+    /// looks at everything, and may hold writers up for as long. Empty also where a backend has nothing of the kind.
+    fn inspect(&self) -> impl Future<Output = Result<Vec<StoreError>>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// Refuses new batches, makes all ordered ones durable, and returns. Every later call answers `Closed`.
     fn close(&self) -> impl Future<Output = Result<()>> + Send;
 }
@@ -125,6 +132,10 @@ impl<P: Persistence> Persistence for Arc<P> {
 
     fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send {
         P::due(self, now, limit)
+    }
+
+    fn inspect(&self) -> impl Future<Output = Result<Vec<StoreError>>> + Send {
+        P::inspect(self)
     }
 
     fn close(&self) -> impl Future<Output = Result<()>> + Send {

@@ -6,7 +6,7 @@ use std::future::Future;
 use opifex_packet::TopicFilter;
 use opifex_storage::{
     Batch, Capabilities, Cursor, Due, OpenSession, OpenedSession, Page, PageLimit, Persistence, QueuePage,
-    Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, Timestamp,
+    Receipt, Record, RecordKind, Result, Retained, Seq, SessionId, StoreError, Timestamp,
 };
 
 /// Stands between a store and whoever calls it. Each method hands its call on, unless it is written anew: a store that
@@ -151,6 +151,10 @@ impl<P: Persistence, I: Intercept<P>> Persistence for Intercepted<P, I> {
 
     fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send {
         self.by.due(&self.inner, now, limit)
+    }
+
+    fn inspect(&self) -> impl Future<Output = Result<Vec<StoreError>>> + Send {
+        self.inner.inspect()
     }
 
     fn close(&self) -> impl Future<Output = Result<()>> + Send {

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::scene::{copy, read_all, small};
 
 /// Has the page of a table or an index say that it has one row less. Answers how many there were.
-fn lose_one(dir: &Path, name: &str) -> u16 {
+pub(crate) fn lose_one(dir: &Path, name: &str) -> u16 {
     let file = dir.join("opifex.db");
     let db = Connection::open(&file).expect("it opens");
     let sql = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = ?1";

@@ -2,6 +2,7 @@
 
 mod every_bit;
 mod hidden;
+mod inspected;
 mod pages;
 mod scene;
 

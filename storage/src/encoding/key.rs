@@ -204,6 +204,25 @@ pub fn describe(key: &[u8]) -> String {
     }
 }
 
+/// Rows of a kind in the words of the protocol.
+pub fn plural(kind: u8) -> &'static str {
+    match kind {
+        kind::META => "the store's counters",
+        kind::CLIENT => "pointers of clients to their sessions",
+        kind::SESSION => "sessions",
+        kind::ENDED => "sessions that ended",
+        kind::SUBSCRIPTION => "subscriptions",
+        kind::INBOUND => "inbound ids",
+        kind::QUEUED => "queue entries",
+        kind::WILL => "wills",
+        kind::BODY => "message bodies",
+        kind::REFERENCES => "counts of references to message bodies",
+        kind::RETAINED => "retained messages",
+        kind::DUE => "due items",
+        _ => "rows of no known kind",
+    }
+}
+
 fn of_numbers(kind: u8, numbers: &[u64]) -> Bytes {
     let mut key = Vec::with_capacity(1 + 8 * numbers.len());
     key.push(kind);

@@ -184,9 +184,14 @@ proptest! {
 
     #[test]
     fn small_records_come_back_and_show_damage(n in any::<[u64; 3]>(), packet_id in packet_id(), client in ".{0,20}") {
-        let counters = Counters { last_epoch: n[0], last_version: n[1], last_body: n[2], retained: None };
+        let counters = Counters { last_epoch: n[0], last_version: n[1], last_body: n[2], retained: None, tally: None };
         comes_back_and_shows_damage(&key::counters(), &counters);
-        comes_back_and_shows_damage(&key::counters(), &Counters { retained: Some(n[0]), ..counters });
+        let counters = Counters { retained: Some(n[0]), ..counters };
+        comes_back_and_shows_damage(&key::counters(), &counters);
+        let mut tally = Tally::default();
+        tally.set(kind::QUEUED, Lot { rows: n[1], sum: n[2] as u32 });
+        tally.change(&key::references(n[0]), None, Some(&n[1].to_be_bytes()));
+        comes_back_and_shows_damage(&key::counters(), &Counters { tally: Some(tally), ..counters });
         comes_back_and_shows_damage(&key::client(&client), &ClientPointer(SessionId(n[0])));
         comes_back_and_shows_damage(&key::references(n[0]), &BodyReferences(n[1]));
         comes_back_and_shows_damage(&key::inbound(SessionId(n[0]), packet_id), &Marker);

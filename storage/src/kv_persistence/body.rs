@@ -10,7 +10,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// One more entry refers to the body, which may not be stored yet, or not any more.
     pub(super) fn add_reference(&mut self, body: u64, message: &Message, is_stored: bool) -> Result<()> {
         if !is_stored {
-            self.put(key::body(body), message);
+            self.put_new(key::body(body), message);
             return Ok(());
         }
         let key = key::references(body);

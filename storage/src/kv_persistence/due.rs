@@ -29,7 +29,7 @@ pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit)
 }
 
 /// The item of a row of the index, with a look at the record behind it.
-fn due_item(rows: &impl KvSnapshot, key: &[u8], version: RecordVersion) -> Result<Due> {
+pub(super) fn due_item(rows: &impl KvSnapshot, key: &[u8], version: RecordVersion) -> Result<Due> {
     let (at, item) = key::due_of(key)?;
     let epoch_of = |key| Ok(rows.record::<SessionRow>(key)?.map(|row| RecordVersion(row.epoch.0)));
     let mut will = None;

@@ -81,9 +81,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         };
         if let Some(at) = entry.deadline() {
             let due = DueRow { version: RecordVersion(seq.0) };
-            self.put(key::due(at, &DueKey::Queued(id, seq)), &due);
+            self.put_new(key::due(at, &DueKey::Queued(id, seq)), &due);
         }
-        self.put(key::queued(id, seq), &entry);
+        self.put_new(key::queued(id, seq), &entry);
         seq
     }
 

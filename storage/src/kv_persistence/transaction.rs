@@ -19,15 +19,24 @@ use crate::{
 /// A snapshot and changes on it.
 pub(super) struct Transaction<'a, S> {
     snapshot: &'a S,
-    changes: BTreeMap<Bytes, Option<Bytes>>,
+    changes: BTreeMap<Bytes, Change>,
     /// What the changes of the batch at hand replaced, oldest first.
-    undo: Vec<(Bytes, Option<Option<Bytes>>)>,
+    undo: Vec<(Bytes, Option<Change>)>,
     /// The live sessions that were read or changed. No row of one is among the changes until the end.
     sessions: HashMap<SessionId, Held>,
     undo_sessions: Vec<(SessionId, Option<Held>)>,
     room: Room,
     /// Numbers are never taken back: one that somebody may have seen is not given again. What is counted is.
     counters: &'a mut Counters,
+}
+
+/// What becomes of a row.
+#[derive(Clone)]
+struct Change {
+    /// `None`: it is removed.
+    value: Option<Bytes>,
+    /// Whether the snapshot is known to have no such row.
+    is_new: bool,
 }
 
 /// What may grow.
@@ -93,19 +102,31 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         ))
     }
 
-    /// The changes, with the counters if something changes.
-    pub(super) fn into_batch(mut self) -> WriteBatch {
+    /// The changes, with the counters if something changes. What is changed is counted here, once a group, and for that
+    /// each row that is not new is looked up as it was.
+    pub(super) fn into_batch(mut self) -> Result<WriteBatch> {
         for (id, held) in self.sessions.drain().filter(|(_, held)| held.changed) {
             let key = key::session(id);
             let value = held.row.map(|row| seal(&key, &row));
-            self.changes.insert(key, value);
+            self.changes.insert(key, Change { value, is_new: false });
         }
-        if !self.changes.is_empty() {
+        let mut changes = Vec::with_capacity(self.changes.len() + 1);
+        let mut tally = self.counters.tally;
+        for (key, change) in self.changes {
+            if let Some(tally) = &mut tally {
+                let before = if change.is_new { None } else { self.snapshot.get(&key)? };
+                tally.change(&key, before.as_deref(), change.value.as_deref());
+            }
+            changes.push((key, change.value));
+        }
+        if !changes.is_empty() {
+            self.counters.tally = tally;
             let key = key::counters();
             let value = seal(&key, self.counters);
-            self.changes.insert(key, Some(value));
+            let place = changes.partition_point(|(other, _)| *other < key);
+            changes.insert(place, (key, Some(value)));
         }
-        WriteBatch(self.changes)
+        Ok(WriteBatch(changes))
     }
 
     /// The session, if it has not ended.
@@ -126,15 +147,30 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
 
     pub(super) fn put<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
         let value = seal(&key, record);
-        self.change(key, Some(value));
+        self.change(key, Some(value), false);
+    }
+
+    /// The same for a row whose key has a number in it that was not given before.
+    pub(super) fn put_new<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
+        let value = seal(&key, record);
+        self.change(key, Some(value), true);
     }
 
     pub(super) fn remove(&mut self, key: Bytes) {
-        self.change(key, None);
+        self.change(key, None, false);
     }
 
-    fn change(&mut self, key: Bytes, change: Option<Bytes>) {
-        let before = self.changes.insert(key.clone(), change);
+    fn change(&mut self, key: Bytes, value: Option<Bytes>, is_new: bool) {
+        let before = match self.changes.entry(key.clone()) {
+            btree_map::Entry::Occupied(mut change) => {
+                let is_new = change.get().is_new;
+                Some(change.insert(Change { value, is_new }))
+            }
+            btree_map::Entry::Vacant(place) => {
+                place.insert(Change { value, is_new });
+                None
+            }
+        };
         self.undo.push((key, before));
     }
 
@@ -183,7 +219,7 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
 impl<S: KvSnapshot> KvSnapshot for Transaction<'_, S> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self.changes.get(key) {
-            Some(change) => Ok(change.clone()),
+            Some(change) => Ok(change.value.clone()),
             None => self.snapshot.get(key),
         }
     }
@@ -197,7 +233,7 @@ impl<S: KvSnapshot> KvSnapshot for Transaction<'_, S> {
 /// Stored rows and changes in one order; a change hides the row that it changes.
 struct Merged<'a> {
     stored: Peekable<KvRange<'a>>,
-    changes: Peekable<btree_map::Range<'a, Bytes, Option<Bytes>>>,
+    changes: Peekable<btree_map::Range<'a, Bytes, Change>>,
 }
 
 impl Iterator for Merged<'_> {
@@ -220,7 +256,7 @@ impl Iterator for Merged<'_> {
             if !changed {
                 return self.stored.next();
             }
-            if let Some((key, Some(value))) = self.changes.next() {
+            if let Some((key, Change { value: Some(value), .. })) = self.changes.next() {
                 return Some(Ok((key.clone(), value.clone())));
             }
         }

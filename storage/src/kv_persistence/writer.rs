@@ -107,7 +107,7 @@ impl<K: OrderedKv> Writer<K> {
         };
         let mut group = Group::new(requests.len());
         let room = Room { for_growth: kv.has_room(bytes), max_retained: self.max_retained };
-        let retained = self.counters.retained;
+        let Counters { retained, tally, .. } = self.counters;
         let changes = match ordered {
             Ok(snapshot) => {
                 let mut transaction = Transaction::new(&snapshot, &mut self.counters, room);
@@ -124,10 +124,10 @@ impl<K: OrderedKv> Writer<K> {
         for (sender, result) in std::mem::take(&mut group.ordered) {
             sender.send(result);
         }
-        let result = self.commit(&kv, &changes, group.asked);
+        let result = changes.and_then(|changes| self.commit(&kv, &changes, group.asked));
         if result.is_err() {
             // Nothing of it was written, or the store is done for.
-            self.counters.retained = retained;
+            self.counters = Counters { retained, tally, ..self.counters };
         }
         group.answer(&result);
     }

@@ -9,6 +9,9 @@ use crate::{
     SessionRecord, Timestamp,
 };
 
+/// So many faults are remembered as told.
+const MAX_REMEMBERED: usize = 10_000;
+
 /// What was looked at, and how much of it is wrong.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -22,7 +25,8 @@ pub struct Checked {
 ///
 /// What holds between records: a queue is in order, below its session's next number, as many entries and bytes as the
 /// session says, no packet id twice; a client has one session; what hangs on a session has one; a will is due when its
-/// session is not there; what is due is so by its record. In memory are a few numbers for each session.
+/// session is not there; what is due is so by its record. In memory are a few numbers for each session. What is beside
+/// the records, such as bodies that nobody refers to, is the backend's to tell ([`Persistence::inspect`]).
 ///
 /// # Errors
 /// When the store fails; a damaged record is a fault, no error.
@@ -54,6 +58,7 @@ pub async fn check<P: Persistence>(
     }
     check.sums();
     check.due(store, now).await?;
+    store.inspect().await?.iter().for_each(|error| check.fault(error));
     check.tell(&mut tell);
     Ok(Checked { counts: check.counts, faults: check.told })
 }
@@ -63,6 +68,7 @@ struct Check {
     counts: Counts,
     faults: Vec<String>,
     told: u64,
+    said: HashSet<String>,
     sessions: HashMap<SessionId, Seen>,
     clients: HashSet<Box<str>>,
     /// Of the session whose queue is read.
@@ -83,7 +89,15 @@ struct Seen {
 
 impl Check {
     fn fault(&mut self, what: impl ToString) {
-        self.faults.push(what.to_string());
+        let what = what.to_string();
+        // Several walks come by some records.
+        let is_new = match self.said.len() < MAX_REMEMBERED {
+            true => self.said.insert(what.clone()),
+            false => !self.said.contains(&what),
+        };
+        if is_new {
+            self.faults.push(what);
+        }
     }
 
     fn tell(&mut self, tell: &mut impl FnMut(Event<'_>)) {
