@@ -71,7 +71,8 @@
 //! [`opifex_storage::DynPersistence`] is proved the same: [`over_dyn`].
 //!
 //! Cargo features: `suite` (default) is all of that; without it the crate has [`Factory`], [`Subject`] and [`script`] alone.
-//! `bench` adds benchmarks over the same factories, with criterion: the module `bench`.
+//! `bench` adds benchmarks over the same factories, with criterion: the module `bench`. `statements` adds something else:
+//! the runner of MQTT's normative statements against any broker, in the module `statements`.
 //!
 //! Reading order: [`Factory`], [`Subject`], [`script`] (the words that cases are written in), then [`contract`].
 //! [`faults`] stands apart: stores that fail on command, for the tests of whoever calls a store.
@@ -85,6 +86,8 @@ mod dynamic;
 mod factory;
 pub mod power;
 pub mod script;
+#[cfg(feature = "statements")]
+pub mod statements;
 mod subject;
 mod tier;
 mod verdict;

@@ -8,10 +8,12 @@ use clap::{Parser, Subcommand};
 
 use crate::failure;
 
+mod conformance_args;
 mod limit_flags;
 mod serve_args;
 mod store_args;
 
+pub(crate) use conformance_args::{ConformanceArgs, Mqtt};
 pub(crate) use serve_args::ServeArgs;
 pub(crate) use store_args::{StoreArgs, StoreCommand};
 
@@ -22,6 +24,7 @@ Examples:
   opifex serve --config /etc/opifex.toml    ... as a file says
   opifex store check                        whether the store in ./opifex-data is whole
   opifex hash-password                      the hash of a password, for that file
+  opifex conformance --broker HOST:PORT     whether a broker holds what MQTT says
 
 Exit codes: 0 stopped as asked, 1 a failure, 2 wrong flags or a wrong configuration file.";
 
@@ -40,6 +43,8 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Exports, imports or checks a store.
     Store(StoreArgs),
+    /// Holds a broker to the normative statements of MQTT 3.1.1 and 5.0.
+    Conformance(ConformanceArgs),
     /// Turns a password into the hash that the configuration file takes.
     #[command(after_help = HASH_PASSWORD_EXAMPLES)]
     HashPassword,

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 mod cli;
 mod config;
 
+mod conformance;
 mod hash_password;
 mod serve;
 mod store_command;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
         cli::Command::Serve(args) => serve::run(&args),
         cli::Command::Store(args) => store_command::run(&args),
         cli::Command::HashPassword => hash_password::run(),
+        cli::Command::Conformance(args) => {
+            return conformance::conformance(&args).unwrap_or_else(|failure| failure.report());
+        }
     };
     outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }

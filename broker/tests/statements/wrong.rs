@@ -1,0 +1,90 @@
+//! Brokers that are wrong on purpose: each breaks one rule, and a case that shows the rule has to fail. They are the broker
+//! with somebody in between who passes every packet on, but for one lie.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use opifex_conformance::statements::Options;
+use opifex_conformance::statements::manifest::is_within;
+use opifex_packet::Packet;
+
+use crate::backend::Backend;
+use crate::house::House;
+
+mod between;
+mod connecting;
+
+use between::Between;
+
+/// Which way a packet goes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From the case to the broker.
+    In,
+    /// From the broker to the case.
+    Out,
+}
+
+/// What becomes of a packet: what goes on in its place. A lie lives as long as its connection.
+pub(crate) type Lie = Box<dyn FnMut(Way, Packet<'static>) -> Vec<Packet<'static>> + Send>;
+
+/// A broker that breaks one rule.
+pub(crate) struct Wrong {
+    /// The statements that it breaks, in either version, or their sections: every case that fails shows one of them.
+    pub(crate) breaks: &'static [&'static str],
+    /// Cases that have to fail.
+    pub(crate) caught_by: &'static [&'static str],
+    /// A new lie for a new connection.
+    pub(crate) lie: fn() -> Lie,
+}
+
+/// A lie that only needs to see a packet to know what to make of it.
+pub(crate) fn each(lie: impl FnMut(Way, &mut Packet<'static>) + Send + 'static) -> Lie {
+    let mut lie = lie;
+    Box::new(move |way, mut packet| {
+        lie(way, &mut packet);
+        vec![packet]
+    })
+}
+
+/// Runs every case against the wrong broker.
+fn is_caught(what: &str, wrong: &'static Wrong) {
+    Backend::Memory.talk(|| async {
+        let between = |target| Arc::new(Between::new(target, wrong.lie)) as _;
+        let report = House::Plain.run_through(Options::default(), between).await;
+        let failed: BTreeSet<_> = report.failures().map(|case| case.id.as_str()).collect();
+        for case in wrong.caught_by {
+            assert!(failed.contains(case), "{what}: {case} does not notice; {failed:?} do");
+        }
+        for case in report.failures() {
+            let related =
+                case.statements.iter().any(|id| wrong.breaks.iter().any(|broken| is_within(id, broken)));
+            assert!(related, "{what}: a case about something else fails:\n{}", report.failure(case));
+        }
+    });
+}
+
+/// One test of each wrong broker of a file.
+macro_rules! wrong_brokers {
+    ($($name:ident: $wrong:expr;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                static WRONG: $crate::wrong::Wrong = $wrong;
+                $crate::wrong::is_caught(stringify!($name), &WRONG);
+            }
+        )+
+    };
+}
+
+pub(crate) use wrong_brokers;
+
+#[test]
+fn somebody_in_between_who_does_not_lie_is_not_noticed() {
+    Backend::Memory.talk(|| async {
+        let between = |target| Arc::new(Between::new(target, || each(|_, _| {}))) as _;
+        let report = House::Plain.run_through(Options::default(), between).await;
+        let failures: String = report.failures().map(|case| report.failure(case)).collect();
+        assert!(failures.is_empty(), "{failures}");
+    });
+}

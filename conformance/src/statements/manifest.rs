@@ -1,0 +1,83 @@
+//! The list of statements: every rule of MQTT 3.1.1 and 5.0 that has a number, and those of 5.0 that have none (`U5-n`).
+//!
+//! For each there are the cases that show it, or why there is none: it is *exempt*, with the reason, or *pending*, since it
+//! binds clients. The labels are short; the rule is the section of the OASIS standard. The cases declare what they show,
+//! and the lists of cases in the files are made from that: a test of this crate compares them, and writes them when
+//! `OPIFEX_WRITE_MANIFEST=1` is set.
+
+use opifex_packet::Version;
+use serde::Deserialize;
+
+/// One normative statement.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// `MQTT-3.1.0-2`, or `U5-12` for a rule of 5.0 without a number.
+    pub id: String,
+    /// The section of the standard that has the rule.
+    pub section: String,
+    /// Who is bound: `server`, `client` or `both`.
+    pub role: String,
+    /// The rule in a few words.
+    pub label: String,
+    /// The cases that show it.
+    #[serde(default)]
+    pub cases: Vec<String>,
+    /// Why no case shows it, and what does instead.
+    #[serde(default)]
+    pub exempt: Option<String>,
+    /// `client`: it binds clients, and waits for a client to be tested. `case`: its case is not written yet.
+    #[serde(default)]
+    pub pending: Option<String>,
+}
+
+/// The statements of one file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// In the order of the standard.
+    pub statement: Vec<Statement>,
+}
+
+/// The files, by version.
+pub const FILES: [(Version, &str, &str); 3] = [
+    (Version::V3_1_1, "mqtt311.toml", include_str!("../../statements/mqtt311.toml")),
+    (Version::V5_0, "mqtt5.toml", include_str!("../../statements/mqtt5.toml")),
+    (Version::V5_0, "mqtt5-unnumbered.toml", include_str!("../../statements/mqtt5-unnumbered.toml")),
+];
+
+/// The statements of a version, in the order of the standard.
+pub fn statements(version: Version) -> Vec<Statement> {
+    let files = FILES.iter().filter(|(of, _, _)| *of == version);
+    files
+        .flat_map(|(_, _, text)| toml::from_str::<Part>(text).expect("a test reads the manifest").statement)
+        .collect()
+}
+
+/// Whether an id is this one or one below it: `MQTT-3.3.1-2` is within `MQTT-3.3`, and not within `MQTT-3.3.1-20`.
+pub fn is_within(id: &str, prefix: &str) -> bool {
+    let Some(rest) = id.strip_prefix(prefix) else { return false };
+    let goes_on = |character: char| character.is_ascii_digit();
+    prefix.ends_with(['.', '-']) || !rest.starts_with(goes_on)
+}
+
+impl Statement {
+    /// The part of the standard that a report lists it under: `3.1`, `4.7`.
+    pub fn chapter(&self) -> String {
+        self.section.split('.').take(2).collect::<Vec<_>>().join(".")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_holds_its_statements_and_no_longer_number() {
+        assert!(is_within("MQTT-3.3.1-2", "MQTT-3.3"));
+        assert!(is_within("MQTT-3.3.1-2", "MQTT-3.3.1-2"));
+        assert!(!is_within("MQTT-3.3.1-20", "MQTT-3.3.1-2"));
+        assert!(!is_within("MQTT-3.10.1-1", "MQTT-3.1"));
+        assert!(is_within("MQTT-3.1.0-1", "MQTT-3."));
+    }
+}

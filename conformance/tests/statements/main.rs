@@ -1,0 +1,5 @@
+//! The runner of normative statements itself: its manifest, and how it ends where there is no broker. That it is right about
+//! brokers is tested where there is one, in the tests of `opifex-broker`.
+
+mod ends;
+mod manifest;
