@@ -8,6 +8,7 @@ mod peer;
 
 mod command_line;
 mod config_file;
+mod conformance;
 mod hash_password;
 mod restart;
 mod stop;
