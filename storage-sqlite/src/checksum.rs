@@ -91,6 +91,10 @@ pub(crate) struct Field<'a>(pub(crate) ValueRef<'a>);
 
 impl Field<'_> {
     pub(crate) const NULL: Field<'static> = Field(ValueRef::Null);
+
+    pub(crate) fn is_null(&self) -> bool {
+        self.0 == ValueRef::Null
+    }
 }
 
 impl From<i64> for Field<'_> {
@@ -126,17 +130,30 @@ impl ToSql for Field<'_> {
 /// A checksum over many short pieces, which are gathered: each call for itself costs more than its bytes.
 struct Sum {
     of_before: u32,
-    gathered: [u8; 128],
+    gathered: [u8; 256],
     len: usize,
 }
 
 impl Default for Sum {
     fn default() -> Sum {
-        Sum { of_before: 0, gathered: [0; 128], len: 0 }
+        Sum { of_before: 0, gathered: [0; 256], len: 0 }
     }
 }
 
 impl Sum {
+    /// What is before each column: its type, and its number or length.
+    #[inline]
+    fn add_head(&mut self, tag: u8, number: i64) {
+        if self.gathered.len() - self.len < 9 {
+            self.end();
+        }
+        if let Some(place) = self.gathered[self.len..].first_chunk_mut::<9>() {
+            place[0] = tag;
+            place[1..].copy_from_slice(&number.to_le_bytes());
+            self.len += 9;
+        }
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         if bytes.len() > self.gathered.len() - self.len {
             self.end();
@@ -164,17 +181,19 @@ impl Table {
         let mut sum = Sum::default();
         sum.add(self.name.as_bytes());
         for Field(value) in fields {
-            let (tag, number, bytes): (u8, i64, &[u8]) = match value {
-                ValueRef::Null => (0, 0, &[]),
-                ValueRef::Integer(number) => (1, number, &[]),
-                ValueRef::Real(number) => (2, number.to_bits() as i64, &[]),
-                ValueRef::Text(text) => (3, text.len() as i64, text),
-                ValueRef::Blob(blob) => (4, blob.len() as i64, blob),
-            };
-            let mut head = [tag; 9];
-            head[1..].copy_from_slice(&number.to_le_bytes());
-            sum.add(&head);
-            sum.add(bytes);
+            match value {
+                ValueRef::Null => sum.add_head(0, 0),
+                ValueRef::Integer(number) => sum.add_head(1, number),
+                ValueRef::Real(number) => sum.add_head(2, number.to_bits() as i64),
+                ValueRef::Text(text) => {
+                    sum.add_head(3, text.len() as i64);
+                    sum.add(text);
+                }
+                ValueRef::Blob(blob) => {
+                    sum.add_head(4, blob.len() as i64);
+                    sum.add(blob);
+                }
+            }
         }
         i64::from(sum.end())
     }

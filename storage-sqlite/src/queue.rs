@@ -16,6 +16,7 @@ use crate::restore::Body;
 use crate::scan::{MAX_EXAMINED, is_full};
 use crate::session_row::SessionRow;
 use crate::state::{State, int, uint};
+use rusqlite::params;
 
 impl SessionRow {
     /// Counts an entry that comes, and answers its number.
@@ -119,9 +120,20 @@ impl State<'_> {
     }
 
     fn insert_row(&self, row: &QueueRow) -> Result<()> {
+        let fields = row.fields();
+        // The usual entry of a message that comes has nothing but what each has: what is not bound costs nothing.
+        let [all_have @ .., packet_id, expires_at, subscription_ids, share] = &fields;
+        if [packet_id, expires_at, subscription_ids, share].iter().all(|field| field.is_null()) {
+            let sql = "INSERT INTO queue (session, seq, message, size, qos, retain, checksum) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let [session, seq, message, size, qos, retain] = all_have;
+            let checksum = QUEUE.checksum(fields);
+            self.execute(sql, params![session, seq, message, size, qos, retain, checksum])?;
+            return Ok(());
+        }
         let sql = "INSERT INTO queue (session, seq, message, size, qos, retain, packet_id, expires_at, \
                    subscription_ids, share, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-        self.write(&QUEUE, sql, &row.fields())?;
+        self.write(&QUEUE, sql, &fields)?;
         Ok(())
     }
 
