@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use opifex_packet::{QoS, TopicFilter};
 use opifex_storage::{
-    Author, Batch, Due, DueItem, ErrorKind, Op, PageLimit, Persistence, QueuedState, Result, Seq, SessionId,
+    Author, Due, DueItem, ErrorKind, Op, PageLimit, Persistence, QueuedState, Result, Seq, SessionId,
 };
 
 use crate::connection::end_session;
@@ -15,7 +15,7 @@ use crate::router::Publisher;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::{DropCause, Tally};
-use crate::submission::{Group, deliver, submit, write};
+use crate::submission::{Group, batch_of, deliver, submit, write};
 use crate::will;
 
 /// How often the store is asked.
@@ -114,8 +114,7 @@ async fn claim<P: Persistence>(
     groups: Vec<Group>,
     under_way: &mut Vec<Ordered>,
 ) -> Result<()> {
-    let mut batch = Batch::new(Author::Claim(due), shared.durability, shared.now());
-    batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
+    let batch = batch_of(shared, Author::Claim(due), &groups);
     let batch = write(shared, batch, &groups).await?;
     let again = deliver(shared, groups, batch.outcomes());
     under_way.push(batch);

@@ -194,6 +194,21 @@ impl Matches {
     }
 }
 
+/// What a topic has matched, as long as the table does not change.
+#[derive(Default)]
+pub(crate) struct LookedUp {
+    pub(crate) matches: Matches,
+    /// Of the table that was looked at; `None`: none was.
+    pub(crate) table_version: Option<u64>,
+}
+
+impl LookedUp {
+    pub(crate) fn clear(&mut self) {
+        self.matches.clear();
+        self.table_version = None;
+    }
+}
+
 /// Fills `found` with what the topic matches.
 pub(crate) fn find_matches(
     table: &Table,

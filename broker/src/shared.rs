@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use opifex_connection::Flush;
 use opifex_packet::QoS;
 use opifex_storage::{
-    Author, Durability, Message, Op, Outcome, Persistence, QueueLimits, Queued, QueuedState, SessionExpiry,
-    Target, TargetOutcome, Timestamp,
+    Author, Durability, Message, Op, Persistence, QueueLimits, SessionExpiry, TargetOutcome, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -20,7 +19,7 @@ use crate::outbox::{Command, Step};
 use crate::pending::Pending;
 use crate::registry::Registry;
 use crate::retaining::Retaining;
-use crate::router::{Match, Matches, Publisher, Router, choose, find_matches};
+use crate::router::{LookedUp, Match, Matches, Publisher, Router, choose, find_matches};
 use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
 use crate::store_trouble::StoreTrouble;
@@ -109,13 +108,28 @@ impl<P: Persistence> Shared<P> {
         publisher: Publisher<'_>,
         tally: &mut Tally,
     ) -> Group {
-        let mut matches = Matches::default();
+        self.route_like(&mut LookedUp::default(), message, retain, publisher, tally)
+    }
+
+    /// The same for a message of the topic and publisher that were looked up last.
+    pub(crate) fn route_like(
+        &self,
+        last: &mut LookedUp,
+        message: Message,
+        retain: bool,
+        publisher: Publisher<'_>,
+        tally: &mut Tally,
+    ) -> Group {
         let table = self.router.read();
-        find_matches(&table, &message.topic, publisher, &mut matches);
-        let mut singles = std::mem::take(&mut matches.singles);
-        let may = |session: &Arc<Session>| self.may_take(session, message.topic.as_str());
-        singles.extend(matches.shares.iter().filter_map(|share| choose(&table, share, message.qos, may)));
         let version = table.version();
+        if last.table_version != Some(version) {
+            find_matches(&table, &message.topic, publisher, &mut last.matches);
+            last.table_version = Some(version);
+        }
+        let mut singles = last.matches.singles.clone();
+        let may = |session: &Arc<Session>| self.may_take(session, message.topic.as_str());
+        let chosen = |share| choose(&table, share, message.qos, may);
+        singles.extend(last.matches.shares.iter().filter_map(chosen));
         drop(table);
         tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut singles));
         let mut group = self.group(Arc::new(message), retain, singles);
@@ -149,10 +163,7 @@ impl<P: Persistence> Shared<P> {
         }
         let mut group = self.group(routed.message.clone(), true, found.singles);
         // The message is retained already: only the deliveries are new.
-        group.ops.retain(|op| matches!(op, Op::Enqueue { .. }));
-        if let Some(routed) = &mut group.routed {
-            routed.enqueue_at = (!group.ops.is_empty()).then_some(0);
-        }
+        group.ops.clear();
         Some(group)
     }
 
@@ -165,44 +176,20 @@ impl<P: Persistence> Shared<P> {
                 false => Op::Retain(message.clone()),
             });
         }
-        let targets: Vec<Target> = matches
-            .iter()
-            .filter(|found| found.is_stored(message.qos))
-            .filter_map(|found| {
-                Some(Target {
-                    session: found.session.stored?,
-                    qos: found.effective_qos(message.qos),
-                    retain: retain && found.retain_as_published,
-                    subscription_ids: found.ids.as_deref().map(Vec::from).unwrap_or_default(),
-                    share: found.share.clone(),
-                    limits: self.queue_limits(),
-                })
-            })
-            .collect();
-        let enqueue_at = (!targets.is_empty()).then_some(ops.len());
-        if !targets.is_empty() {
-            ops.push(Op::Enqueue { message: message.clone(), targets });
-        }
-        Group {
-            ops,
-            routed: Some(Routed { message, matches, retain, found: None, replayed: false, enqueue_at }),
-            ack: None,
-        }
+        let routed = Routed { message, matches, retain, found: None, replayed: false };
+        Group { ops, routed: Some(routed), ack: None }
     }
 
     /// Hands an ordered message to those who are connected. Answers the shares whose chosen member has ended: another
     /// is to be chosen.
     pub(crate) fn deliver(
         &self,
-        routed: Routed,
-        outcomes: &[Outcome],
+        routed: &Routed,
+        queued: &[TargetOutcome],
         touched: &mut Vec<Arc<Session>>,
         step: &mut Step<'_>,
     ) -> Vec<Arc<str>> {
-        let mut queued = match routed.enqueue_at.and_then(|at| outcomes.get(at)) {
-            Some(Outcome::Enqueued(targets)) => targets.iter(),
-            _ => [].iter(),
-        };
+        let mut queued = queued.iter();
         let mut gone = Vec::new();
         for found in &routed.matches {
             if routed.retain {
@@ -215,20 +202,21 @@ impl<P: Persistence> Shared<P> {
             match queued.next() {
                 Some(TargetOutcome::Queued { seq, displaced }) => {
                     step.tally.drop_many(DropCause::QueueFull, displaced.len() as u64);
-                    let entry = Queued {
-                        seq: *seq,
-                        message: Some(routed.message.clone()),
-                        qos: found.effective_qos(routed.message.qos),
-                        retain: routed.replayed || (routed.retain && found.retain_as_published),
-                        subscription_ids: found.ids.as_deref().map(Vec::from).unwrap_or_default(),
-                        share: found.share.clone(),
-                        state: QueuedState::Waiting,
-                    };
                     let mut outbox = found.session.outbox.lock();
                     if !displaced.is_empty() {
                         outbox.displaced(displaced);
                     }
-                    outbox.offer(Pending::from_queued(entry, None, false), step);
+                    let pending = || Pending {
+                        message: Some(routed.message.clone()),
+                        qos: found.effective_qos(routed.message.qos),
+                        retain: routed.retain_for(found),
+                        ids: found.ids.clone(),
+                        share: found.share.clone(),
+                        seq: *seq,
+                        packet_id: None,
+                        dup: false,
+                    };
+                    outbox.offer(*seq, pending, step);
                     if outbox.touch() {
                         touched.push(found.session.clone());
                     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use opifex_packet::ReasonCode;
 use opifex_storage::{
-    Author, Batch, Certainty, ErrorKind, Message, Op, Outcome, Persistence, Receipt, StoreError,
+    Author, Batch, Certainty, ErrorKind, FullPolicy, Message, Op, Outcome, Persistence, QueueLimits, Receipt,
+    StoreError, Target, TargetOutcome,
 };
 
 use crate::ordered::{Ordered, all_durable};
@@ -18,6 +19,7 @@ use crate::stats::{DropCause, Tally};
 /// Operations that are never split over batches: those of one packet.
 #[derive(Default)]
 pub(crate) struct Group {
+    /// But for the enqueue of what is routed, which is made for each batch and stands behind them.
     pub(crate) ops: Vec<Op>,
     /// The message that is delivered when they are ordered.
     pub(crate) routed: Option<Routed>,
@@ -35,8 +37,37 @@ pub(crate) struct Routed {
     pub(crate) found: Option<Found>,
     /// Sent for a new subscription: it carries RETAIN whatever the subscription says, and is no new retained message.
     pub(crate) replayed: bool,
-    /// Which of the group's operations is its enqueue.
-    pub(crate) enqueue_at: Option<usize>,
+}
+
+impl Routed {
+    /// Those in whose stored queues it gets an entry.
+    fn stored(&self) -> impl Iterator<Item = &Match> {
+        self.matches.iter().filter(|found| found.is_stored(self.message.qos))
+    }
+
+    /// The RETAIN flag that goes there.
+    pub(crate) fn retain_for(&self, found: &Match) -> bool {
+        self.replayed || (self.retain && found.retain_as_published)
+    }
+
+    fn enqueue(&self, limits: QueueLimits) -> Option<Op> {
+        // A replay waits for room, and takes nobody's.
+        let policy = if self.replayed { FullPolicy::DropNewest } else { limits.policy };
+        let targets: Vec<Target> = self
+            .stored()
+            .filter_map(|found| {
+                Some(Target {
+                    session: found.session.stored?,
+                    qos: found.effective_qos(self.message.qos),
+                    retain: self.retain_for(found),
+                    subscription_ids: found.ids.as_deref().map(Vec::from).unwrap_or_default(),
+                    share: found.share.clone(),
+                    limits: QueueLimits { policy, ..limits },
+                })
+            })
+            .collect();
+        (!targets.is_empty()).then(|| Op::Enqueue { message: self.message.clone(), targets })
+    }
 }
 
 /// What became of a submission.
@@ -69,13 +100,34 @@ impl Group {
         Group { ops, ..Group::default() }
     }
 
+    /// Whether it has an enqueue behind its other operations.
+    fn enqueues(&self) -> bool {
+        self.routed.as_ref().is_some_and(|routed| routed.stored().next().is_some())
+    }
+
     /// What it counts against the engine's limits: operations (with targets) and bytes of messages.
     fn weight(&self) -> (usize, usize) {
-        self.ops.iter().fold((0, 0), |(ops, bytes), op| match op {
-            Op::Enqueue { message, targets } => (ops + 1 + targets.len(), bytes + message.size_bytes()),
+        let others = self.ops.iter().fold((0, 0), |(ops, bytes), op| match op {
             Op::Retain(message) => (ops + 1, bytes + message.size_bytes()),
             _ => (ops + 1, bytes),
-        })
+        });
+        match &self.routed {
+            Some(routed) if self.enqueues() => {
+                (others.0 + 1 + routed.stored().count(), others.1 + routed.message.size_bytes())
+            }
+            _ => others,
+        }
+    }
+
+    /// Parts what became of its operations from that of the groups behind it; answers what became of its enqueue.
+    pub(crate) fn take_outcomes<'o>(&self, rest: &mut &'o [Outcome]) -> &'o [TargetOutcome] {
+        let count = self.ops.len() + usize::from(self.enqueues());
+        let (own, later) = rest.split_at(count.min(rest.len()));
+        *rest = later;
+        match own.get(self.ops.len()) {
+            Some(Outcome::Enqueued(targets)) => targets,
+            _ => &[],
+        }
     }
 }
 
@@ -91,25 +143,34 @@ pub(crate) async fn submit<P: Persistence>(
         let capabilities = shared.store.capabilities();
         (capabilities.max_batch_ops, capabilities.max_batch_bytes)
     };
-    let mut batch: Vec<Group> = Vec::new();
-    let (mut ops, mut bytes) = (0, 0);
-    for group in groups {
-        let (more_ops, more_bytes) = group.weight();
-        if !batch.is_empty() && (ops + more_ops > max_ops || bytes + more_bytes > max_bytes) {
-            submit_batch(&shared, &author, std::mem::take(&mut batch), &mut done).await;
-            (ops, bytes) = (0, 0);
-            if done.error.is_some() {
-                return done;
-            }
-        }
-        ops += more_ops;
-        bytes += more_bytes;
-        batch.push(group);
-    }
-    if !batch.is_empty() {
-        submit_batch(&shared, &author, batch, &mut done).await;
+    let mut rest = groups;
+    while !rest.is_empty() && done.error.is_none() {
+        let later = rest.split_off(fitting(&rest, max_ops, max_bytes));
+        submit_batch(&shared, &author, std::mem::replace(&mut rest, later), &mut done).await;
     }
     done
+}
+
+/// How many of the groups go into one batch; one that does not fit goes alone, and is refused.
+fn fitting(groups: &[Group], max_ops: usize, max_bytes: usize) -> usize {
+    let (mut ops, mut bytes) = (0, 0);
+    let fits = |group: &&Group| {
+        let (more_ops, more_bytes) = group.weight();
+        (ops, bytes) = (ops + more_ops, bytes + more_bytes);
+        ops <= max_ops && bytes <= max_bytes
+    };
+    groups.iter().take_while(fits).count().max(1)
+}
+
+/// A batch of what the groups write.
+pub(crate) fn batch_of<P: Persistence>(shared: &Shared<P>, author: Author, groups: &[Group]) -> Batch {
+    let mut batch = Batch::new(author, shared.durability, shared.now());
+    batch.ops.reserve_exact(groups.iter().map(|group| group.ops.len() + 1).sum());
+    for group in groups {
+        batch.ops.extend(group.ops.iter().cloned());
+        batch.ops.extend(group.routed.as_ref().and_then(|routed| routed.enqueue(shared.queue_limits())));
+    }
+    batch
 }
 
 async fn submit_batch<P: Persistence>(
@@ -142,8 +203,7 @@ async fn try_batch<P: Persistence>(
     author: &Author,
     groups: &[Group],
 ) -> Result<Ordered, StoreError> {
-    let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
-    batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
+    let batch = batch_of(shared, author.clone(), groups);
     if batch.ops.is_empty() {
         let commit = opifex_storage::Commit { durability: shared.durability };
         return Ok(Ordered::new(Receipt::committed(Vec::new(), commit), Vec::new(), None));
@@ -176,7 +236,7 @@ fn targets(groups: &[Group]) -> Vec<Arc<Session>> {
     let mut sessions: Vec<&Arc<Session>> = groups
         .iter()
         .filter_map(|group| group.routed.as_ref())
-        .flat_map(|routed| routed.matches.iter().filter(|found| found.is_stored(routed.message.qos)))
+        .flat_map(Routed::stored)
         .map(|found| &found.session)
         .collect();
     sessions.sort_unstable_by_key(|session| Arc::as_ptr(session));
@@ -217,16 +277,14 @@ pub(crate) fn deliver<P: Persistence>(
     let mut tally = Tally::default();
     let mut touched: Vec<Arc<Session>> = Vec::new();
     let mut again = Vec::new();
-    let mut rest = outcomes;
+    let (mut rest, now) = (outcomes, shared.now());
     for group in groups {
-        let (own, later) = rest.split_at(group.ops.len().min(rest.len()));
-        rest = later;
+        let queued = group.take_outcomes(&mut rest);
         let Some(routed) = group.routed else { continue };
-        let message = routed.message.clone();
         again.extend(shared.serve_newcomers(&routed, &mut tally));
-        let mut step = Step { limits: &shared.limits, now: shared.now(), tally: &mut tally };
-        for share in shared.deliver(routed, own, &mut touched, &mut step) {
-            again.extend(shared.choose_again(&message, &share, &mut tally));
+        let mut step = Step { limits: &shared.limits, now, tally: &mut tally };
+        for share in shared.deliver(&routed, queued, &mut touched, &mut step) {
+            again.extend(shared.choose_again(&routed.message, &share, &mut tally));
         }
     }
     shared.flush(&mut touched);

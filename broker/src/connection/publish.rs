@@ -143,12 +143,12 @@ impl<P: Persistence> State<P> {
     }
 
     fn publish_stored(&mut self, topic: &TopicName<'_>, publish: &Publish<'_>, batch: &mut Batch<'_, P>) {
-        batch.deliver_run();
         batch.release_table();
         let message = owned_message(topic, publish, batch.now);
         let publisher = Publisher { session: Some(&self.session) };
         let shared = batch.shared;
-        let mut group = shared.route(message, publish.retain, publisher, batch.tally());
+        let (last, tally) = batch.looked_up();
+        let mut group = shared.route_like(last, message, publish.retain, publisher, tally);
         let nobody = group.routed.as_ref().is_some_and(|routed| routed.matches.is_empty());
         if let (Delivery::ExactlyOnce(id), Some(_)) = (publish.delivery, self.author) {
             group.ops.push(Op::PutInbound(id));

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use opifex_packet::{QoS, TopicFilter, filter_matches};
 use opifex_storage::{
-    Author, Batch, Cursor, ErrorKind, Expectation, FullPolicy, Guard, GuardedRecord, Outcome, Page,
-    PageLimit, Persistence, Result, Retained, Seq, StoreError, TargetOutcome,
+    Author, Cursor, ErrorKind, Expectation, Guard, GuardedRecord, Page, PageLimit, Persistence, Result,
+    Retained, Seq, StoreError, TargetOutcome,
 };
 
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ use crate::router::{Grant, Match};
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::{DropCause, Tally};
-use crate::submission::{Group, write};
+use crate::submission::{Group, batch_of, write};
 
 /// Retained messages a page.
 const PAGE_ITEMS: usize = 256;
@@ -318,7 +318,16 @@ async fn store_together<P: Persistence>(
     under_way: &mut UnderWay,
     tally: &mut Tally,
 ) -> Result<Vec<usize>> {
-    let mut batch = Batch::new(author.clone(), shared.durability, shared.now());
+    let groups: Vec<Group> = items
+        .iter()
+        .map(|item| {
+            let mut group = shared.group(item.retained.message.clone(), false, vec![item.found.clone()]);
+            // Entries of a replay carry RETAIN, without being a new retained message.
+            group.routed.iter_mut().for_each(|routed| routed.replayed = true);
+            group
+        })
+        .collect();
+    let mut batch = batch_of(shared, author.clone(), &groups);
     batch.guards = items
         .iter()
         .map(|item| Guard {
@@ -326,29 +335,21 @@ async fn store_together<P: Persistence>(
             expect: Expectation::AtVersion(item.retained.version),
         })
         .collect();
-    let groups: Vec<Group> = items
-        .iter()
-        .map(|item| {
-            let mut group = shared.group(item.retained.message.clone(), false, vec![item.found.clone()]);
-            mark_retained(&mut group);
-            group
-        })
-        .collect();
-    batch.ops = groups.iter().flat_map(|group| group.ops.iter().cloned()).collect();
     let batch = write(shared, batch, &groups).await?;
     let mut step = Step { limits: &shared.limits, now: shared.now(), tally };
     // The task that replays to itself flushes itself.
     let mut touched = Vec::new();
     let mut full = Vec::new();
-    for (index, (group, outcome)) in groups.into_iter().zip(batch.outcomes()).enumerate() {
-        match (group.routed, outcome) {
-            (_, Outcome::Enqueued(targets)) if matches!(targets[..], [TargetOutcome::Dropped(_)]) => {
-                full.push(index);
+    let mut outcomes = batch.outcomes();
+    for (index, group) in groups.iter().enumerate() {
+        match group.take_outcomes(&mut outcomes) {
+            [TargetOutcome::Dropped(_)] => full.push(index),
+            queued => {
+                group
+                    .routed
+                    .iter()
+                    .for_each(|routed| drop(shared.deliver(routed, queued, &mut touched, &mut step)));
             }
-            (Some(routed), outcome) => {
-                shared.deliver(routed, std::slice::from_ref(outcome), &mut touched, &mut step);
-            }
-            (None, _) => {}
         }
     }
     if let Some(link) = &mut session.outbox.lock().link {
@@ -356,22 +357,6 @@ async fn store_together<P: Persistence>(
     }
     under_way.add(batch).await?;
     Ok(full)
-}
-
-/// Entries of a replay carry RETAIN, without being a new retained message.
-fn mark_retained(group: &mut Group) {
-    for op in &mut group.ops {
-        if let opifex_storage::Op::Enqueue { targets, .. } = op {
-            for target in targets {
-                target.retain = true;
-                // A replay waits for room, and takes nobody's.
-                target.limits.policy = FullPolicy::DropNewest;
-            }
-        }
-    }
-    if let Some(routed) = &mut group.routed {
-        routed.replayed = true;
-    }
 }
 
 /// Waits until the client has taken enough of what was sent for a message of this size to be sent, and not dropped. The

@@ -21,6 +21,8 @@ use crate::submission::{Group, Submitted, submit};
 
 /// Groups that one read may collect before it stops for the store.
 const GROUPS_PER_READ: usize = 1_024;
+/// There is room for so many of them from the second one on.
+const FIRST_GROUPS: usize = 16;
 /// Submissions that may wait for their durability before reading stops.
 const WAITING_SUBMISSIONS: usize = 64;
 /// Jobs that may wait. Beyond them replays become one: to stop reading would keep the acknowledgements from being read
@@ -86,6 +88,10 @@ impl StoreWork {
 
     /// Adds a group to the next submission; answers the ticket at which it is durable.
     pub(super) fn push(&mut self, group: Group) -> u64 {
+        if self.groups.len() == 1 {
+            // Where there are two there are more.
+            self.groups.reserve(FIRST_GROUPS);
+        }
         self.groups.push(group);
         self.submitted + 1
     }

@@ -11,7 +11,7 @@ use parking_lot::RwLockReadGuard;
 use super::acks::AckIn;
 use crate::fanout::Fanout;
 use crate::outbox::Step;
-use crate::router::Table;
+use crate::router::{LookedUp, Table};
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::Tally;
@@ -36,6 +36,8 @@ pub(super) struct Run {
     pub(super) retain: bool,
     /// What became of the first one holds for all.
     pub(super) verdict: Verdict,
+    /// Of those that take the store's road.
+    pub(super) looked_up: LookedUp,
 }
 
 /// How the messages of a run go on.
@@ -104,6 +106,11 @@ impl<'s, P: Persistence> Batch<'s, P> {
         packet.encode(version, &mut self.bench.own);
     }
 
+    /// What the messages of the run have matched, and what is counted.
+    pub(super) fn looked_up(&mut self) -> (&mut LookedUp, &mut Tally) {
+        (&mut self.bench.run.looked_up, &mut self.bench.tally)
+    }
+
     /// The buffer of packets for this connection's own client.
     pub(super) fn own(&mut self) -> &mut Vec<u8> {
         &mut self.bench.own
@@ -131,6 +138,7 @@ impl<'s, P: Persistence> Batch<'s, P> {
     pub(super) fn deliver_run(&mut self) {
         self.deliver();
         self.bench.run.active = false;
+        self.bench.run.looked_up.clear();
     }
 
     fn deliver(&mut self) {
@@ -147,6 +155,7 @@ impl<'s, P: Persistence> Batch<'s, P> {
         self.bench.own.clear();
         self.bench.acks_in.clear();
         self.bench.fanout.matches.clear();
+        self.bench.run.looked_up.clear();
         WORKBENCH.set(Some(self.bench));
     }
 }

@@ -128,11 +128,10 @@ impl DurableQueue {
 
 impl Outbox {
     /// A queue entry was ordered: takes it if it is this session's next and the session is connected and not behind.
-    pub(crate) fn offer(&mut self, pending: Pending, step: &mut Step<'_>) {
+    pub(crate) fn offer(&mut self, seq: Seq, pending: impl FnOnce() -> Pending, step: &mut Step<'_>) {
         let full = self.queue.len() >= LIVE_ENTRIES || self.queue_bytes >= LIVE_BYTES;
         let connected = self.link.is_some();
         let Some(durable) = &mut self.durable else { return };
-        let seq = pending.seq;
         if seq < durable.next {
             return;
         }
@@ -149,7 +148,7 @@ impl Outbox {
                 durable.behind = true;
                 durable.passed_up_to = durable.passed_up_to.max(seq);
             } else {
-                durable.early.insert(seq, pending);
+                durable.early.insert(seq, pending());
             }
             return;
         }
@@ -159,7 +158,7 @@ impl Outbox {
             return;
         }
         durable.next = seq.next();
-        self.push(pending);
+        self.push(pending());
         self.take_early();
         self.pump(step);
     }
