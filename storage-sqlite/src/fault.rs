@@ -89,3 +89,8 @@ pub(crate) fn note_damage<T>(read: Result<T>, damaged: &mut Vec<StoreError>) -> 
         Err(fault) => Err(fault),
     }
 }
+
+/// An error of the engine that left no trace.
+pub(crate) fn told(error: &rusqlite::Error) -> StoreError {
+    StoreError::not_applied(kind_of(error), format!("sqlite: {error}"))
+}

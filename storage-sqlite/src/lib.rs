@@ -16,6 +16,7 @@ mod store;
 
 mod command;
 mod engine;
+mod group;
 mod reader;
 mod reserve;
 mod writer;

@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use opifex_storage::{Durability, ErrorKind, Outcome, Result, StoreError};
+use opifex_storage::{Durability, ErrorKind, Result, StoreError};
 
-use crate::answer::Asker;
 use crate::channel::{Channel, Received, Wait};
-use crate::command::{Applied, Command, Ordered};
+use crate::command::{Applied, Command};
 use crate::engine::Engine;
-use crate::fault::{Fault, is_of_the_disk, kind_of, of_engine};
+use crate::fault::{is_of_the_disk, kind_of, of_engine, told};
 use crate::given::{Given, Spent};
+use crate::group::{Group, Refused};
 use crate::pace::Pace;
 use crate::state::State;
-use crate::sync::{Syncer, Waiters, Written};
+use crate::sync::{Syncer, Written};
 use crate::tally::Tally;
 
 /// A transaction takes no more commands than this, so that the first of it does not wait for ever.
@@ -70,50 +70,6 @@ pub(crate) struct Writer {
     pub(crate) unsettled: Given,
     /// What failed transactions gave out.
     pub(crate) spent: Spent,
-}
-
-/// A transaction that is open.
-struct Group {
-    waiters: Waiters,
-    /// What was applied, in order: the transaction can be made again from it.
-    work: Vec<Applied>,
-    /// Batches that were applied and whose callers do not know it yet.
-    applied: Vec<(Asker<Result<Ordered>>, Vec<Outcome>)>,
-    batches: usize,
-    bytes: usize,
-    given: Given,
-    /// What is there after it, if it changes something.
-    tally: Option<Tally>,
-}
-
-impl Group {
-    fn new() -> Group {
-        Group {
-            waiters: Waiters::new(),
-            work: Vec::new(),
-            applied: Vec::new(),
-            batches: 0,
-            bytes: 0,
-            given: Given::default(),
-            tally: None,
-        }
-    }
-
-    /// Tells what was applied that it is ordered: some at a time, since each telling may wake a thread.
-    fn tell_ordered(&mut self) {
-        self.given.note_told();
-        for (asker, outcomes) in self.applied.drain(..) {
-            asker.give(Ok(Ordered { outcomes, commitment: Arc::clone(&self.waiters.commitment) }));
-        }
-    }
-
-    /// Tells everybody that the transaction failed.
-    fn tell_failed(&mut self, error: &StoreError) {
-        self.waiters.tell(Err(error.clone()));
-        for (asker, _) in self.applied.drain(..) {
-            asker.give(Err(error.clone()));
-        }
-    }
 }
 
 impl Drop for Writer {
@@ -268,7 +224,7 @@ impl Writer {
             group.bytes += command.weight();
             if full && command.grows() {
                 command.refuse(StoreError::not_applied(ErrorKind::Full, "the disk is full"));
-            } else if let Refused::AndApplyAgain = apply(&state, command, group)? {
+            } else if let Refused::AndApplyAgain = group.apply(&state, command)? {
                 state = self.apply_again(group)?;
                 break;
             }
@@ -428,62 +384,6 @@ impl Writer {
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
         self.engine.db().prepare_cached(sql)?.execute([]).map(drop)
     }
-}
-
-/// What becomes of the transaction when a command was refused.
-enum Refused {
-    /// Nothing: the command was applied, or left no trace.
-    NoTrace,
-    /// It left half of itself.
-    AndApplyAgain,
-}
-
-/// Applies a command and answers it, or refuses it. An error is one of the whole transaction: the engine is in a state
-/// to be trusted no more.
-fn apply(state: &State<'_>, command: Command, group: &mut Group) -> Result<Refused, rusqlite::Error> {
-    state.take_changed();
-    match command {
-        Command::Submit(batch, asker) => match state.submit(&batch) {
-            Ok(outcomes) => {
-                group.given.note(&batch, &outcomes);
-                group.applied.push((asker, outcomes));
-                group.work.push(Applied::Batch(batch));
-                Ok(Refused::NoTrace)
-            }
-            Err(fault) => refuse(state, fault, |error| asker.give(Err(error))),
-        },
-        Command::Open(open, asker) => match state.open_session(&open) {
-            Ok(opened) => {
-                group.given.note_open(opened.session.epoch);
-                group.waiters.opened.push((asker, opened));
-                group.work.push(Applied::Open(open));
-                Ok(Refused::NoTrace)
-            }
-            Err(fault) => refuse(state, fault, |error| asker.give(Err(error))),
-        },
-    }
-}
-
-fn refuse(
-    state: &State<'_>,
-    fault: Fault,
-    tell: impl FnOnce(StoreError),
-) -> Result<Refused, rusqlite::Error> {
-    match fault {
-        Fault::Engine(error) if kind_of(&error) == ErrorKind::Fatal || is_of_the_disk(&error) => {
-            tell(told(&error));
-            Err(error)
-        }
-        fault => {
-            tell(fault.into());
-            Ok(if state.take_changed() { Refused::AndApplyAgain } else { Refused::NoTrace })
-        }
-    }
-}
-
-/// An error of the engine that left no trace.
-fn told(error: &rusqlite::Error) -> StoreError {
-    StoreError::not_applied(kind_of(error), format!("sqlite: {error}"))
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{connect, message, topic};
-use opifex_storage::{Author, Batch, Certainty, CommitMark, Op, RecordVersion, Timestamp};
+use opifex_storage::{Author, Batch, Certainty, CommitMark, Op, Outcome, RecordVersion, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
 use crate::answer::{Answer, answer};
+use crate::command::Ordered;
 
 /// A writer that runs on the thread of its test, over what was queued before.
 struct Bench {
