@@ -9,6 +9,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use crate::guard::{drop_guarded, guarded};
 use crate::mark::{self, Mark};
 use crate::reserve::Reserve;
+use crate::walk::Walk;
 use crate::watch::Watch;
 
 /// Where the rows of the store begin.
@@ -92,7 +93,7 @@ impl OrderedKv for Sled {
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
         let mut changes = sled::Batch::default();
-        changes.insert(mark::KEY, &self.mark.next());
+        changes.insert(mark::KEY, self.mark.next(batch));
         for (key, value) in batch.changes() {
             match value {
                 Some(value) => changes.insert(&key[..], &value[..]),
@@ -120,16 +121,6 @@ impl KvSnapshot for Seen<'_> {
     }
 
     fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
-        let from = from.max(BEHIND_MARK);
-        let mut rows = self.db.range(from..to.max(from));
-        let mut has_failed = false;
-        Box::new(std::iter::from_fn(move || {
-            if has_failed {
-                return None;
-            }
-            let row = guarded("read", || rows.next().transpose()).transpose()?;
-            has_failed = row.is_err();
-            Some(row.map(|(key, value)| (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))))
-        }))
+        Box::new(Walk::new(self.db, from.max(BEHIND_MARK)..to))
     }
 }

@@ -21,9 +21,10 @@
 //!   reserve is kept ([`SledOptions::reserve_bytes`]): when space runs out, what grows is refused as `Full` and not
 //!   applied, and settling, removing and ending go on. When somebody else takes even the last byte, the store answers
 //!   `Fatal` and is closed; opened again with space, it has everything that it had told.
-//! - *A file is damaged*: opening it or reading the damaged page fails, with a line that names the directory or the
-//!   place; what sled asserts instead becomes `Fatal`. Records that sled reads and whose checksum differs are left out
-//!   and named one by one. A walk does not go past a damaged page of sled's, which hides what lies behind it.
+//! - *A file is damaged*: opening it fails with a line that names the directory. A page of sled's that is damaged is named
+//!   by its place, and walks go on behind it: some ten to a hundred records are left out with it. Records that sled reads
+//!   and whose checksum differs are left out and named one by one. What sled asserts instead becomes `Fatal`, and ends a
+//!   walk.
 //! - *The process was killed*: sled reads its log up to the last whole entry. When damage has cut it before what was
 //!   durable, the store opens with what is there, and the first page of a scan of sessions names the loss.
 //! - *Both*: of the part of its log that sled has to read again after a kill it leaves single damaged entries out without
@@ -41,6 +42,7 @@ mod guard;
 mod mark;
 mod reserve;
 mod store;
+mod walk;
 mod watch;
 
 pub use store::{SledOptions, SledStore};

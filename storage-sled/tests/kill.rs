@@ -12,7 +12,9 @@ use std::{env, io, thread};
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{START, connect, filter, message, target};
-use opifex_storage::{Author, Batch, Durability, Op, OpenSession, PageLimit, Persistence, Queued, Seq};
+use opifex_storage::{
+    Author, Batch, Durability, Op, OpenSession, PageLimit, Persistence, Queued, RecordKind, Seq,
+};
 use opifex_storage_sled::{SledOptions, SledStore};
 use tempfile::TempDir;
 
@@ -85,6 +87,9 @@ fn options() -> SledOptions {
 /// message of each writer is that of its last batch.
 fn check(directory: &Path, told: &[Option<u64>; WRITERS]) -> usize {
     let store = SledStore::open_with(directory, options()).expect("what a killed process left can be opened");
+    let page = block_on(store.scan(RecordKind::Session, None, PageLimit::items(1))).expect("it is read");
+    assert_eq!(page.damaged, [], "rows and counts are written together");
+    assert_eq!(block_on(store.inspect()).expect("it is read"), []);
     let mut lost = 0;
     for (writer, told) in told.iter().enumerate() {
         let opened = block_on(store.open_session(connect(&format!("c{writer}")))).expect("it opens");

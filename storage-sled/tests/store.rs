@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::{START, filter, message, message_of};
-use opifex_storage::{Author, Batch, Durability, ErrorKind, Op, PageLimit, Persistence, Result};
+use opifex_storage::encoding::key;
+use opifex_storage::{
+    Author, Batch, Durability, ErrorKind, Op, PageLimit, Persistence, RecordKind, Result, StoreError,
+};
 use opifex_storage_sled::{SledOptions, SledStore};
 use tempfile::TempDir;
 
@@ -121,4 +124,34 @@ fn power_loss_is_not_claimed() {
     assert_eq!(store.capabilities().max_durability, Durability::Process);
     let batch = Batch::new(Author::Broker, Durability::Disk, START);
     assert_eq!(block_on(store.submit(batch)).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// What is said of a store when it is opened.
+fn told(directory: &Path) -> Vec<String> {
+    let store = open(directory).expect("it opens");
+    let page = block_on(store.scan(RecordKind::Session, None, PageLimit::items(1))).expect("it is read");
+    page.damaged.iter().map(StoreError::to_string).collect()
+}
+
+#[test]
+fn a_last_write_that_is_missing_but_for_its_number_is_told() {
+    let directory = TempDir::new().unwrap();
+    let rows = || -> sled::Db { sled::Config::new().path(directory.path()).open().unwrap() };
+    let retained = || key::all(key::kind::RETAINED);
+    let store = open(directory.path()).unwrap();
+    retain(&store, message("kept", "x"));
+    drop(store);
+    let counters = rows().get(key::counters()).unwrap().unwrap();
+    let store = open(directory.path()).unwrap();
+    retain(&store, message("lost", "x"));
+    drop(store);
+    assert_eq!(told(directory.path()), [""; 0]);
+    // All that counts is as it was before.
+    let db = rows();
+    let (lost, _) = db.range(retained().0..retained().1).next_back().unwrap().unwrap();
+    db.remove(lost).unwrap();
+    db.insert(key::counters(), counters).unwrap();
+    drop(db);
+    let line = "the store's counters are not those of the last write: what was written with them may be missing, too";
+    assert_eq!(told(directory.path()), [line]);
 }

@@ -1,7 +1,7 @@
 //! What becomes due, in order of its time: pages of the index, claims, and what a claim does.
 
 use crate::encoding::{DueRow, QueuedRow, RetainedRow, SessionRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full};
+use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full, next_row};
 use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{
     Due, DueItem, Epoch, ErrorKind, KvSnapshot, Page, PageLimit, RecordVersion, Result, StoreError,
@@ -14,11 +14,11 @@ pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit)
     let mut page = Page::new();
     let mut bytes = 0;
     let (from, to) = key::due_until(now);
-    for row in rows.range(&from, &to) {
+    let mut range = rows.range(&from, &to);
+    while let Some((key, value)) = next_row(&mut range, &mut page.damaged)? {
         if is_full(page.items.len(), bytes, &limit) || page.examined >= MAX_EXAMINED {
             break;
         }
-        let (key, value) = row?;
         let read = unseal::<DueRow>(&key, &value).and_then(|row| due_item(rows, &key, row.version));
         let Some(due) = go_past(&mut page.damaged, read)? else { continue };
         page.examined += 1;

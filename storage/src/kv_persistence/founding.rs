@@ -111,7 +111,8 @@ fn whole<R: StoredRecord>(rows: &impl KvSnapshot, of_kind: u8) -> impl Iterator<
 /// The rows of a kind, as far as the engine can read them.
 fn readable(rows: &impl KvSnapshot, of_kind: u8) -> impl Iterator<Item = (Bytes, Bytes)> {
     let (from, to) = key::all(of_kind);
-    rows.range(&from, &to).map_while(Result::ok)
+    let goes_on = |row: &Result<_>| row.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Corrupt);
+    rows.range(&from, &to).take_while(goes_on).filter_map(Result::ok)
 }
 
 /// Names rows between the kinds, which no walk of records comes by.

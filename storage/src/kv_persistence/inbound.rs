@@ -3,7 +3,7 @@
 use opifex_packet::PacketId;
 
 use crate::encoding::{Marker, key, unseal};
-use crate::kv_persistence::page::go_past;
+use crate::kv_persistence::page::{go_past, next_row};
 use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{KvSnapshot, Outcome, Result, SessionId, StoreError};
 
@@ -38,8 +38,8 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn inbound_ids(&self, id: SessionId, damaged: &mut Vec<StoreError>) -> Result<Vec<PacketId>> {
         let (from, to) = key::of_session(key::kind::INBOUND, id);
         let mut ids = Vec::new();
-        for row in self.range(&from, &to) {
-            let (key, value) = row?;
+        let mut range = self.range(&from, &to);
+        while let Some((key, value)) = next_row(&mut range, damaged)? {
             let read = unseal::<Marker>(&key, &value).and_then(|_| key::packet_id_of(&key));
             ids.extend(go_past(damaged, read)?);
         }

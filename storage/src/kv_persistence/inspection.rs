@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::encoding::key::{self, kind};
 use crate::encoding::{BodyReferences, ClientPointer, DueRow, QueuedBody, QueuedRow, StoredRecord, unseal};
 use crate::kv_persistence::due::due_item;
-use crate::kv_persistence::page::go_past;
+use crate::kv_persistence::page::{go_past, next_row};
 use crate::kv_persistence::transaction::Rows;
 use crate::{ErrorKind, KvSnapshot, Result, StoreError};
 
@@ -61,15 +61,16 @@ impl Faults {
         mut see: impl FnMut(&mut Self, &[u8], R) -> Result<()>,
     ) -> Result<()> {
         let (from, to) = key::all(kind);
-        for row in rows.range(&from, &to) {
-            let (key, value) = row?;
-            let mut damaged = Vec::new();
+        let mut range = rows.range(&from, &to);
+        let mut damaged = Vec::new();
+        while let Some((key, value)) = next_row(&mut range, &mut damaged)? {
             let record = go_past(&mut damaged, unseal::<R>(&key, &value))?;
-            damaged.into_iter().for_each(|error| self.add(error));
+            damaged.drain(..).for_each(|error| self.add(error));
             if let Some(record) = record {
                 see(self, &key, record)?;
             }
         }
+        damaged.into_iter().for_each(|error| self.add(error));
         Ok(())
     }
 }
@@ -89,8 +90,8 @@ fn bodies(rows: &impl KvSnapshot, faults: &mut Faults) -> Result<()> {
         Ok(())
     })?;
     let (from, to) = key::all(kind::BODY);
-    for row in rows.range(&from, &to) {
-        let (key, _) = row?;
+    let (mut range, mut damaged) = (rows.range(&from, &to), Vec::new());
+    while let Some((key, _)) = next_row(&mut range, &mut damaged)? {
         let Ok(number) = key::session_of(&key) else {
             faults.note(format!("{} is none: its key is cut short", key::describe(&key)));
             continue;
@@ -107,6 +108,7 @@ fn bodies(rows: &impl KvSnapshot, faults: &mut Faults) -> Result<()> {
             ));
         }
     }
+    damaged.into_iter().for_each(|error| faults.add(error));
     let mut missing: Vec<_> = referring.into_keys().collect();
     missing.sort_unstable();
     for body in missing {

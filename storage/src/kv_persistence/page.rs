@@ -1,6 +1,8 @@
 //! What all walks have in common: how much a page takes and looks at.
 
-use crate::{ErrorKind, PageLimit, Result, StoreError};
+use bytes::Bytes;
+
+use crate::{ErrorKind, KvRange, PageLimit, Result, StoreError};
 
 /// A page looks at no more rows than this, whatever it finds: a snapshot may hold writers up.
 pub(super) const MAX_EXAMINED: usize = 1024;
@@ -19,6 +21,19 @@ pub(super) fn go_past<T>(damaged: &mut Vec<StoreError>, read: Result<T>) -> Resu
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The next row of a range that the engine can read; what it cannot is noted.
+pub(super) fn next_row(
+    range: &mut KvRange<'_>,
+    damaged: &mut Vec<StoreError>,
+) -> Result<Option<(Bytes, Bytes)>> {
+    loop {
+        match range.next().transpose() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => damaged.push(error),
+            row => return row,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use opifex_packet::{PacketId, QoS};
 
 use crate::encoding::Malformed;
 use crate::encoding::{DueRow, QueuedBody, QueuedRow, SessionRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full};
+use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full, next_row};
 use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{
     DropReason, ErrorKind, FullPolicy, KvSnapshot, Message, PageLimit, QueueLimits, QueuePage, Queued,
@@ -290,13 +290,13 @@ pub(super) fn queue_page(
     // From number 0, which only damage can bring, or from behind what was read.
     let from = key::queued(id, after);
     let from = if after == Seq::ZERO { from } else { key::successor(&from) };
-    for row in rows.range(&from, &end) {
+    let mut range = rows.range(&from, &end);
+    while let Some((key, value)) = next_row(&mut range, &mut page.damaged)? {
         if is_full(page.items.len(), bytes, &limit) || examined >= MAX_EXAMINED {
             page.more = true;
             break;
         }
         examined += 1;
-        let (key, value) = row?;
         let Some(seq) = go_past(&mut page.damaged, key::second_number_of(&key).map(Seq))? else { continue };
         let read = unseal::<QueuedRow>(&key, &value).and_then(|entry| {
             let size_bytes = usize::try_from(entry.size_bytes).unwrap_or(usize::MAX);

@@ -8,7 +8,7 @@ use opifex_packet::{TopicFilter, TopicName};
 
 use crate::encoding::topic_seek::{After, Sought};
 use crate::encoding::{DueRow, RetainedRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full};
+use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full, next_row};
 use crate::kv_persistence::transaction::{Found, Rows, Transaction};
 use crate::{Cursor, KvSnapshot, Message, Page, PageLimit, RecordVersion, Result, Retained};
 
@@ -119,7 +119,7 @@ impl Walk {
         self.page.examined += 1;
         let (_, end) = key::all(key::kind::RETAINED);
         let mut range = rows.range(from, &end);
-        let mut row = range.next().transpose()?;
+        let mut row = next_row(&mut range, &mut self.page.damaged)?;
         loop {
             let Some((key, value)) = row else { return Ok(None) };
             self.page.examined += 1;
@@ -132,11 +132,11 @@ impl Walk {
             match after {
                 After::End => return Ok(None),
                 After::NextKey if enough => return Ok(Some(key::successor(&key))),
-                After::NextKey => row = range.next().transpose()?,
+                After::NextKey => row = next_row(&mut range, &mut self.page.damaged)?,
                 After::Seek(to) if enough => return Ok(Some(key_of(to))),
                 After::Seek(to) => {
                     // What is sought is often the very next key; only when it is not, seeking pays.
-                    row = range.next().transpose()?;
+                    row = next_row(&mut range, &mut self.page.damaged)?;
                     if row.as_ref().is_some_and(|(key, _)| &key[1..] < to.as_bytes()) {
                         return Ok(Some(key_of(to)));
                     }

@@ -9,7 +9,7 @@ use crate::encoding::{
     BodyReferences, ClientPointer, Marker, QueuedBody, QueuedRow, RetainedRow, SessionRow, SubscriptionRow,
     unseal,
 };
-use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full};
+use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full, next_row};
 use crate::kv_persistence::queue::queued;
 use crate::kv_persistence::transaction::{Found, Rows};
 use crate::{
@@ -47,8 +47,8 @@ pub(super) fn scan_page(
     // Again and again from behind the remains of an ended session, which are not walked through.
     'ranges: loop {
         page.examined += 1;
-        for row in rows.range(&from, &to) {
-            let (key, value) = row?;
+        let mut range = rows.range(&from, &to);
+        while let Some((key, value)) = next_row(&mut range, &mut page.damaged)? {
             if is_full(page.items.len(), bytes, &limit) || page.examined >= MAX_EXAMINED {
                 page.next = Some(Cursor(key));
                 return Ok(page);
@@ -79,7 +79,7 @@ fn is_live(rows: &impl KvSnapshot, id: SessionId, row: &[u8], damaged: &mut Vec<
     match rows.look::<SessionRow>(&key::session(id))? {
         Found::Whole(_) => return Ok(true),
         Found::Damaged(error) => damaged.push(error),
-        Found::Absent if rows.has(&key::ended(id))? => {}
+        Found::Absent if go_past(damaged, rows.has(&key::ended(id)))? != Some(false) => {}
         Found::Absent => {
             let what = format!("{} is of a session that is not there", key::describe(row));
             damaged.push(StoreError::not_applied(ErrorKind::Corrupt, what));
@@ -128,9 +128,10 @@ fn note_beside(
         Record::Subscription(..) | Record::Inbound(_) => None,
     };
     if let Some(due) = due
-        && !rows.has(&due)?
+        && go_past(damaged, rows.has(&due))? == Some(false)
     {
-        note(format!("{} is missing", key::describe(&due)));
+        let what = format!("{} is missing", key::describe(&due));
+        damaged.push(StoreError::not_applied(ErrorKind::Corrupt, what));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use opifex_packet::TopicFilter;
 
 use crate::encoding::{SubscriptionRow, key, unseal};
-use crate::kv_persistence::page::go_past;
+use crate::kv_persistence::page::{go_past, next_row};
 use crate::kv_persistence::transaction::{Rows, Transaction};
 use crate::{KvSnapshot, Result, SessionId, StoreError, SubscriptionRecord};
 
@@ -43,8 +43,8 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     ) -> Result<Vec<SubscriptionRecord>> {
         let (from, to) = key::of_session(key::kind::SUBSCRIPTION, id);
         let mut subscriptions = Vec::new();
-        for row in self.range(&from, &to) {
-            let (key, value) = row?;
+        let mut range = self.range(&from, &to);
+        while let Some((key, value)) = next_row(&mut range, damaged)? {
             let row = unseal::<SubscriptionRow>(&key, &value);
             let read = row.and_then(|row| Ok(row.record(key::filter_of(&key)?)));
             subscriptions.extend(go_past(damaged, read)?);
