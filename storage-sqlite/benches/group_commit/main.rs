@@ -21,7 +21,6 @@ use opifex_storage::{Author, Batch, Durability, Op, Persistence, Result, Session
 use opifex_storage_sqlite::SqliteStore;
 
 const PUBLISHERS: usize = 64;
-const PAYLOAD: [u8; 256] = [b'x'; 256];
 const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 5;
 
@@ -39,7 +38,7 @@ impl Wake for Ready {
 }
 
 async fn publish(store: &SqliteStore, session: SessionId) -> Result<()> {
-    let op = Op::Enqueue { message: Arc::new(message("t", PAYLOAD)), targets: vec![target(session)] };
+    let op = Op::Enqueue { message: Arc::new(message(bare_loop::TOPIC, bare_loop::PAYLOAD)), targets: vec![target(session)] };
     store
         .submit(Batch::new(Author::Broker, Durability::Disk, Timestamp(1)).with(op))
         .await?
