@@ -38,7 +38,10 @@ impl Wake for Ready {
 }
 
 async fn publish(store: &SqliteStore, session: SessionId) -> Result<()> {
-    let op = Op::Enqueue { message: Arc::new(message(bare_loop::TOPIC, bare_loop::PAYLOAD)), targets: vec![target(session)] };
+    let op = Op::Enqueue {
+        message: Arc::new(message(bare_loop::TOPIC, bare_loop::PAYLOAD)),
+        targets: vec![target(session)],
+    };
     store
         .submit(Batch::new(Author::Broker, Durability::Disk, Timestamp(1)).with(op))
         .await?
