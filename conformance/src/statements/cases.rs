@@ -2,12 +2,49 @@
 
 use super::case::Chapter;
 
+mod auth;
 mod client_id;
 mod connack;
 mod connect;
+mod connect_properties;
 mod credentials;
+mod disconnect;
+mod flow;
+mod framing;
 mod keep_alive;
+mod message_properties;
+mod publish;
+mod qos;
+mod retained;
+mod session;
+mod strings;
+mod subscribe;
+mod topic_alias;
+mod topics;
+mod unsubscribe;
+mod will;
 
 /// Every chapter, in the order of the standard.
-pub const CHAPTERS: &[Chapter] =
-    &[connect::CHAPTER, credentials::CHAPTER, client_id::CHAPTER, keep_alive::CHAPTER, connack::CHAPTER];
+pub const CHAPTERS: &[Chapter] = &[
+    strings::CHAPTER,
+    framing::CHAPTER,
+    connect::CHAPTER,
+    credentials::CHAPTER,
+    client_id::CHAPTER,
+    keep_alive::CHAPTER,
+    connect_properties::CHAPTER,
+    will::CHAPTER,
+    connack::CHAPTER,
+    publish::CHAPTER,
+    message_properties::CHAPTER,
+    topic_alias::CHAPTER,
+    retained::CHAPTER,
+    subscribe::CHAPTER,
+    unsubscribe::CHAPTER,
+    disconnect::CHAPTER,
+    auth::CHAPTER,
+    session::CHAPTER,
+    qos::CHAPTER,
+    topics::CHAPTER,
+    flow::CHAPTER,
+];

@@ -26,7 +26,8 @@ pub struct Statement {
     /// Why no case shows it, and what does instead.
     #[serde(default)]
     pub exempt: Option<String>,
-    /// `client`: it binds clients, and waits for a client to be tested. `case`: its case is not written yet.
+    /// `client`: it binds clients, and waits for a client to be tested. `websocket`: it waits for that transport. `case`: its
+    /// case is not written yet.
     #[serde(default)]
     pub pending: Option<String>,
 }

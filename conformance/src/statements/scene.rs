@@ -126,6 +126,14 @@ impl Scene {
         will
     }
 
+    /// Waits until the broker has done what this client has asked for without an acknowledgement: an answer on the same
+    /// connection, and a while, since the answer promises nothing about other connections.
+    pub async fn settle(&self, wire: &mut Wire) -> Result<(), Stop> {
+        wire.expect_alive().await?;
+        self.pass(self.descriptor.silence()).await;
+        Ok(())
+    }
+
     /// Lets time pass.
     pub async fn pass(&self, time: Duration) {
         self.transcript.note("--", &format!("{:.1} s pass", time.as_secs_f64()));

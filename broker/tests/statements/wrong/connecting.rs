@@ -4,9 +4,22 @@ use opifex_packet::{Packet, ReasonCode};
 
 use super::{Way, Wrong, each, wrong_brokers};
 
+/// What cannot be without sessions that last.
+const SESSIONS: &[&str] = &[
+    "MQTT-3.1.2",
+    "MQTT-3.1.3",
+    "MQTT-3.1.4",
+    "MQTT-3.2.2",
+    "MQTT-4.1.0",
+    "MQTT-4.4.0",
+    "U5-3",
+    "U5-13",
+    "U5-34",
+];
+
 wrong_brokers! {
     it_never_finds_a_session: Wrong {
-        breaks: &["MQTT-3.2.2-2", "MQTT-3.2.2-3", "MQTT-3.1.3-2", "MQTT-3.1.3-7"],
+        breaks: SESSIONS,
         caught_by: &["connack::a_session_that_is_there_is_present"],
         lie: || each(|_, packet| {
             if let Packet::Connack(connack) = packet {
@@ -15,7 +28,7 @@ wrong_brokers! {
         }),
     };
     it_always_finds_a_session: Wrong {
-        breaks: &["MQTT-3.2.2-1", "MQTT-3.2.2-2", "MQTT-3.2.2-3", "MQTT-3.1.3-2"],
+        breaks: SESSIONS,
         caught_by: &[
             "connack::a_clean_start_finds_no_session",
             "connack::a_session_that_is_not_there_is_not_present",
@@ -27,7 +40,7 @@ wrong_brokers! {
         }),
     };
     it_takes_a_second_connect_for_nothing: Wrong {
-        breaks: &["MQTT-3.1.0-2"],
+        breaks: &["MQTT-3.1.0-2", "MQTT-3.1.2-8", "MQTT-3.1.2-24", "MQTT-3.14", "U5-12"],
         caught_by: &["connect::a_second_connect_is_refused"],
         lie: || {
             let mut connected = false;
