@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use opifex_storage::{DynPersistence, Result};
 
+use crate::power::{Recording, Rows};
 use crate::{Factory, Waiver};
 
 /// A factory whose stores are known as [`DynPersistence`] alone, and shared in an `Arc`.
@@ -45,6 +46,14 @@ impl<F: Factory> Factory for Dynamic<F> {
 
     fn hold(&self, place: &F::Place) -> Option<Box<dyn FnOnce() + Send>> {
         self.0.hold(place)
+    }
+
+    fn recording<'a>(&self, place: &'a F::Place) -> Option<&'a Recording> {
+        self.0.recording(place)
+    }
+
+    fn place_with(&self, rows: Rows) -> Option<F::Place> {
+        self.0.place_with(rows)
     }
 
     fn waivers(&self) -> &'static [Waiver] {

@@ -179,3 +179,6 @@ fn absent(stream: &Stream) -> State {
         Stream::Topic(_) => State::Topic(None),
     }
 }
+
+#[cfg(test)]
+mod tests;
