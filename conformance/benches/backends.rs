@@ -1,4 +1,5 @@
-//! The built-in backends, compared: `cargo bench -p opifex-conformance`.
+//! The built-in backends, compared: `cargo bench -p opifex-conformance`. As they ship: the factories of their suites, which
+//! look like these, have small limits, reserves and caches.
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use crate::power::{Recording, Rows};
 /// Makes the stores that the cases run on.
 ///
 /// Where the backend's limits are options, choose modest ones: cases go up to the declared limits and one beyond.
-/// They ask for batches of at least 256 operations, messages of at least 2 MiB, and at least 26,000 retained messages (in
+/// They ask for batches of at least 256 operations, messages of at least 2 MiB, and at least 8,000 retained messages (in
 /// the long tier 101,000).
 pub trait Factory: Send + Sync + 'static {
     /// The backend.

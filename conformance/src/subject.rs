@@ -110,6 +110,11 @@ impl<F: Factory> Subject<F> {
         self.notes.add(Verdict::Passed, capability, None);
     }
 
+    /// The backend claims this, and the case has checked so much of it: what the report says of a case that passed.
+    pub fn checked(&self, capability: &str, how_much: &str) {
+        self.notes.add(Verdict::Passed, capability, Some(how_much));
+    }
+
     /// The backend does not claim this, and the case has seen that it refuses it.
     pub fn not_claimed(&self, capability: &str, reason: &str) {
         self.notes.add(Verdict::NotClaimed, capability, Some(reason));

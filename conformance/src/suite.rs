@@ -35,7 +35,7 @@ where
     let (judgement, panic) = perform(factory, case, body, &notes);
     let reported = Report::asked_for(&name)
         .map_or(Ok(()), |report| report.add(&Head::new(name, notes.capabilities()), case, &judgement));
-    if judgement.verdict != Verdict::Passed {
+    if judgement.verdict != Verdict::Passed || judgement.reason.is_some() {
         println!("{}: {}", judgement.verdict, judgement.reason.unwrap_or_default());
     }
     if let Some(panic) = panic {

@@ -47,7 +47,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The capability that it is about, where it is about one: `durability disk`.
     pub capability: Option<String>,
-    /// Why it is not simply passed: the panic's message, the waiver's reason, what could not be checked.
+    /// Why it is not simply passed: the panic's message, the waiver's reason, what could not be checked; of some that
+    /// passed, how much was checked.
     pub reason: Option<String>,
     /// How long it took, with making and opening its store.
     pub duration: Duration,

@@ -16,25 +16,25 @@ const CAPABILITY: &str = "durability process";
 pub async fn what_is_durable_survives_a_kill_at_any_moment<F: Factory>(s: Subject<F>) {
     let who = who("CRA-01", &s);
     let Some(s) = ready(s, &who).await else { return };
-    let summary = kill::while_it_writes(s.factory(), &who, s.strongest(), Tier::of(8, 100)).await;
-    say(summary);
+    let summary = kill::while_it_writes(s.factory(), &who, s.strongest(), Tier::of(14, 100)).await;
+    say(&s, summary);
 }
 
 /// `CRA-02`
 pub async fn a_store_that_is_killed_while_it_is_made_opens<F: Factory>(s: Subject<F>) {
     let who = who("CRA-02", &s);
     let Some(s) = ready(s, &who).await else { return };
-    let summary = kill::while_it_is_made(s.factory(), &who, s.strongest(), Tier::of(4, 100)).await;
-    say(summary);
+    let summary = kill::while_it_is_made(s.factory(), &who, s.strongest(), Tier::of(6, 100)).await;
+    say(&s, summary);
 }
 
 fn who<F: Factory>(id: &str, s: &Subject<F>) -> String {
     format!("{id}/{}", s.factory().name())
 }
 
-fn say(summary: Result<Summary, String>) {
+fn say<F: Factory>(s: &Subject<F>, summary: Result<Summary, String>) {
     let Summary { kills, durable, open, .. } = summary.unwrap_or_else(|what| panic!("{what}"));
-    println!("{kills} kills, {durable} steps told durable, {open} told ordered alone");
+    s.checked(CAPABILITY, &format!("{kills} kills, {durable} steps told durable, {open} told ordered alone"));
 }
 
 /// In a child: obeys. Else: whether there is something to check, and the means to do it.
@@ -55,7 +55,6 @@ async fn ready<F: Factory>(s: Subject<F>, who: &str) -> Option<Subject<F>> {
         s.not_claimed(CAPABILITY, "a batch that asks for it is refused");
         return None;
     }
-    s.claimed(CAPABILITY);
     let directory = Directory::new();
     if let Err(why) = child::can_adopt(&**s.factory(), directory.path()) {
         s.not_verified(CAPABILITY, &why);

@@ -50,8 +50,9 @@ pub async fn every_id_can_be_awaited_at_once<F: Factory>(s: Subject<F>) {
     let c = s.connect("c").await;
     let ids: Vec<u16> = (1..=u16::MAX).collect();
     for ids in ids.chunks(s.capabilities().max_batch_ops.min(10_000)) {
-        let ops = ids.iter().map(|n| Op::PutInbound(packet_id(*n)));
-        s.submit(ops.fold(s.by(&c), |batch, op| batch.with(op))).await;
+        let mut batch = s.by(&c);
+        batch.ops.extend(ids.iter().map(|n| Op::PutInbound(packet_id(*n))));
+        s.submit(batch).await;
     }
     let opened = s.connect("c").await;
     assert!(opened.inbound.iter().map(|id| id.get()).eq(1..=u16::MAX));

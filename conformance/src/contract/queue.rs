@@ -326,7 +326,7 @@ pub async fn a_session_can_be_a_target_for_itself_and_for_its_shares<F: Factory>
 
 /// As many sessions as a batch may have targets, up to 10,000.
 pub async fn a_large_fan_out_reaches_every_session<F: Factory>(s: Subject<F>) {
-    let count = 10_000.min(s.capabilities().max_batch_ops - 1);
+    let count = Tier::of(4_000, 10_000).min(s.capabilities().max_batch_ops - 1);
     let mut sessions = Vec::new();
     for n in 0..count {
         let open = crate::script::connect(&format!("client-{n}"));

@@ -15,7 +15,7 @@ use opifex_storage::{Durability, Persistence};
 use super::books::Books;
 use super::scribe::Scribe;
 use super::told::{Line, Tell};
-use crate::Factory;
+use crate::{Directory, Factory};
 
 const ORDERS: &str = "OPIFEX_CONFORMANCE_CHILD";
 const DIRECTORY: &str = "OPIFEX_CONFORMANCE_CHILD_DIRECTORY";
@@ -196,6 +196,9 @@ pub(crate) struct Ended {
 /// It does not start, or hangs.
 pub(crate) fn run(mut command: Command, kill: Kill) -> Result<Ended, String> {
     let begun = Instant::now();
+    // What a child has made elsewhere when it is killed goes with this.
+    let scratch = Directory::new();
+    command.env("TMPDIR", scratch.path());
     let mut child = command.spawn().map_err(|error| format!("the child does not start: {error}"))?;
     let output = BufReader::new(child.stdout.take().expect("it is piped"));
     let child = Arc::new(Mutex::new(child));
@@ -262,5 +265,25 @@ pub(crate) fn can_adopt<F: Factory>(factory: &F, directory: &Path) -> Result<(),
             Err("`Factory::directory` does not answer the directory that `Factory::adopt` was given"
                 .to_owned())
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_child_made_elsewhere_goes_with_it() {
+        let beside = Directory::new();
+        let note = beside.path().join("note");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "mkdir $TMPDIR/left; echo $TMPDIR > $0; echo opifex-told 0 base 1; exec sleep 600"]);
+        command.arg(&note).stdin(Stdio::null()).stdout(Stdio::piped());
+        let ended = run(command, Kill::Behind(1, Duration::ZERO)).expect("it starts");
+        assert!(ended.was_killed);
+        let scratch = std::fs::read_to_string(note).expect("it has written before it was killed");
+        assert!(Path::new(scratch.trim_end()).is_absolute());
+        assert!(!Path::new(scratch.trim_end()).exists(), "{scratch}");
     }
 }

@@ -26,16 +26,28 @@ use crate::{Chance, Directory, Factory};
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Plan {
     /// About so many, evenly spread, besides those that tell most: where another file is synced than before.
+    /// [`Plan::EVERY`]: at each sync.
     pub(crate) points: usize,
     /// Random parts of what was not synced, at each.
     pub(crate) parts: usize,
     pub(crate) seed: u64,
 }
 
+impl Plan {
+    /// Power is lost at each sync, none left out.
+    pub(crate) const EVERY: usize = usize::MAX;
+
+    /// Each so-manieth sync of so many.
+    pub(super) fn stride(&self, syncs: usize) -> usize {
+        (syncs / self.points.max(1)).max(1)
+    }
+}
+
 /// What was checked.
 #[derive(Copy, Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) sync_points: usize,
+    /// Power losses: just before the end of a sync, and one at the very end.
     pub(crate) checked_points: usize,
     pub(crate) images: usize,
     /// Changes that were not synced, over all that was checked.
@@ -45,11 +57,11 @@ pub(crate) struct Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Outcome { sync_points, checked_points, images, pending } = self;
-        write!(
-            f,
-            "{sync_points} syncs, power lost at {checked_points} of them, {pending} changes not synced then, "
-        )?;
-        write!(f, "{images} disks opened")
+        match checked_points > sync_points {
+            true => write!(f, "power lost at each of {sync_points} syncs and at the end, ")?,
+            false => write!(f, "power lost at {checked_points} of {sync_points} syncs, ")?,
+        }
+        write!(f, "{pending} changes not synced then, {images} disks opened")
     }
 }
 
@@ -150,7 +162,7 @@ pub(crate) async fn at_every_sync<F: Factory>(
 
     let ends = |event: &&Event| event.call == Call::Sync && matches!(event.phase, Phase::End { result: 0 });
     let mut outcome = Outcome { sync_points: events.iter().filter(ends).count(), ..Outcome::default() };
-    let stride = (outcome.sync_points / plan.points.max(1)).max(1);
+    let stride = plan.stride(outcome.sync_points);
     let (mut chance, mut disk) = (Chance::new(plan.seed), Disk::new(&scene.place()));
     let mut durable: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); orders.writers];
     let (mut of_told, mut point, mut synced_last) = (HashSet::new(), 0_usize, None);
@@ -192,6 +204,8 @@ pub(crate) async fn at_every_sync<F: Factory>(
             disk.apply(event);
         }
     }
+    let every = plan.points != Plan::EVERY || outcome.checked_points == outcome.sync_points + 1;
+    assert!(every, "a sync was left out: {outcome}");
     match past_the_recorder(&disk.as_seen(), &scene.place()) {
         Some(what) => Err(Failure::NotVerified(what)),
         None => Ok(outcome),
@@ -217,6 +231,9 @@ fn told_in(events: &[Event], file: &Path) -> BTreeMap<usize, Line> {
 
 fn images(disk: &Disk, plan: Plan, chance: &mut Chance) -> Vec<(String, Image)> {
     let mut images = vec![("what was synced alone".to_owned(), disk.synced_alone())];
+    if disk.pending() > 0 && plan.points == Plan::EVERY {
+        images.push(("all that was written".to_owned(), disk.as_seen()));
+    }
     if plan.parts > 0 && disk.pending() > 0 {
         // At a sector's end, and in the middle of one.
         for len in [512 * chance.below(9) as usize, chance.below(4_200) as usize | 1] {

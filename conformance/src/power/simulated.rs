@@ -54,8 +54,9 @@ pub(crate) async fn at_every_sync<F: Factory>(
 
     let mut outcome = Outcome::default();
     let losses = recording.power_losses();
-    outcome.sync_points = losses.len();
-    let stride = (losses.len() / plan.points.max(1)).max(1);
+    // One is at the very end.
+    outcome.sync_points = losses.len() - 1;
+    let stride = plan.stride(outcome.sync_points);
     for (point, loss) in losses.iter().enumerate() {
         if !point.is_multiple_of(stride) && point + 1 != losses.len() {
             continue;

@@ -1,4 +1,4 @@
-//! A report for people: the head, the totals, what is not simply passed, then every case.
+//! A report for people: the head, the totals, what is not simply passed or says how much it checked, then every case.
 
 use super::rows::{Row, Rows};
 use crate::Verdict;
@@ -24,12 +24,12 @@ pub(super) fn report(rows: &Rows) -> String {
     }
     text += &format!("| not run | {} |\n", not_run.len());
 
-    let mut notable: Vec<_> = rows.by_id.values().filter(|row| row.verdict != Verdict::Passed).collect();
+    let is_notable = |row: &&Row| row.verdict != Verdict::Passed || row.reason.is_some();
+    let mut notable: Vec<_> = rows.by_id.values().filter(is_notable).collect();
     // Stable, so by id among equals: what failed first.
     notable.sort_by_key(|row| Verdict::ALL.iter().rev().position(|verdict| *verdict == row.verdict));
     if !notable.is_empty() {
-        text +=
-            "\n## Not simply passed\n\n| case | verdict | capability | reason |\n| --- | --- | --- | --- |\n";
+        text += "\n## Not simply passed, or passed with more to say\n\n| case | verdict | capability | reason |\n| --- | --- | --- | --- |\n";
         for row in notable {
             text += &format!(
                 "| {} `{}::{}` | {} | {} | {} |\n",

@@ -85,6 +85,20 @@ fn what_cases_say_comes_back_from_json_letter_by_letter() {
 }
 
 #[test]
+fn a_case_that_passed_says_how_much_it_checked() {
+    let folder = Directory::new();
+    let report = Report::new(folder.path(), "Own");
+    report.add(&head(), cases()[0], &Judgement { reason: Some("412 syncs".to_owned()), ..passed() }).unwrap();
+    report.add(&head(), cases()[1], &passed()).unwrap();
+    let page = markdown(&folder);
+    assert!(
+        page.lines().any(|line| line.contains(cases()[0].id) && line.ends_with("| 412 syncs |")),
+        "{page}"
+    );
+    assert!(!page.lines().any(|line| line.contains(cases()[1].id) && line.ends_with("|  |")), "{page}");
+}
+
+#[test]
 fn a_case_that_did_not_run_is_in_the_report_as_that() {
     let folder = Directory::new();
     Report::new(folder.path(), "Own").add(&head(), cases()[0], &passed()).unwrap();

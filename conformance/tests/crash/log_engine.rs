@@ -1,6 +1,8 @@
 //! The smallest engine that survives a power loss: all rows in memory, and a log of the batches in a file. It can be made
 //! wrong in the ways that the oracles of crashes are there for.
 
+#![allow(dead_code, reason = "each of the tests that share this uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hasher};
@@ -9,8 +11,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
+use opifex_conformance::{Directory, Factory};
 use opifex_storage::{
-    Durability, ErrorKind, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, StoreError, WriteBatch,
+    Durability, ErrorKind, KvCapabilities, KvPersistence, KvRange, KvSnapshot, OrderedKv, Result, StoreError,
+    WriteBatch,
 };
 
 /// What is wrong with it.
@@ -26,6 +30,30 @@ pub(crate) enum Flaw {
     Torn,
     /// The name of the file is not made durable.
     NoName,
+}
+
+/// Over a log in a file.
+pub(crate) struct OverLog(pub(crate) Flaw);
+
+impl Factory for OverLog {
+    type Store = KvPersistence<LogEngine>;
+    type Place = Directory;
+
+    fn place(&self) -> Directory {
+        Directory::new()
+    }
+
+    async fn open(&self, place: &Directory) -> Result<Self::Store> {
+        KvPersistence::open(LogEngine::open(place.path(), self.0)?)
+    }
+
+    fn directory<'a>(&self, place: &'a Directory) -> Option<&'a Path> {
+        Some(place.path())
+    }
+
+    fn adopt(&self, directory: &Path) -> Option<Directory> {
+        Some(Directory::adopt(directory))
+    }
 }
 
 type Map = BTreeMap<Bytes, Bytes>;
@@ -58,6 +86,9 @@ impl LogEngine {
         let path = directory.join("log");
         let mut options = OpenOptions::new();
         let mut file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
+        if file.try_lock().is_err() {
+            return Err(StoreError::not_applied(ErrorKind::Retry, "another process has the log open"));
+        }
         if flaw != Flaw::NoName {
             File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         }

@@ -53,7 +53,7 @@ pub(crate) fn honest() -> Behaviour {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
-            max_retained_messages: 101_000,
+            max_retained_messages: 8_000,
         },
         declared: |_| {},
         open: Box::new(Engine::open),

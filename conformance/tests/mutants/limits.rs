@@ -79,13 +79,13 @@ mutants! {
     /// there may be as many retained messages as there are
     "LIM-11" retained_messages_have_no_limit: taking_more(
         |limits| limits.max_retained_messages *= 2,
-        |declared| declared.max_retained_messages = Some(101_000),
+        |declared| declared.max_retained_messages = Some(8_000),
     );
 
     /// a store that is full refuses what replaces
     "LIM-11" a_full_store_replaces_nothing: honest().submit(|engine, batch| {
         let retains = batch.ops.iter().any(|op| matches!(op, Op::Retain(_)));
-        match batch.ops.len() == 1 && retains && engine.kept().len() >= 101_000 {
+        match batch.ops.len() == 1 && retains && engine.kept().len() >= 8_000 {
             true => Err(StoreError::not_applied(ErrorKind::Full, "the store is full")),
             false => engine.submit(batch),
         }
@@ -94,7 +94,7 @@ mutants! {
     /// a store that is full refuses what settles: it can never be drained
     "LIM-11" a_full_store_settles_nothing: honest().submit(|engine, batch: Batch| {
         let settles = batch.ops.iter().any(|op| matches!(op, Op::Settle(_)));
-        match settles && engine.kept().len() >= 101_000 {
+        match settles && engine.kept().len() >= 8_000 {
             true => Err(StoreError::not_applied(ErrorKind::Full, "the store is full")),
             false => engine.submit(batch),
         }

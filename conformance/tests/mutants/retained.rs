@@ -250,6 +250,18 @@ mutants! {
         })
     };
 
+    /// a page goes on until it is full, whatever it looks at
+    "RET-21" no_page_ends_before_it_is_full: honest().retained(|engine, (filters, cursor, limit)| {
+        let mut page = engine.retained(&filters, cursor, limit)?;
+        while page.items.len() < limit.items && page.next.is_some() {
+            let more = engine.retained(&filters, page.next, limit)?;
+            page.items.extend(more.items);
+            page.examined += more.examined;
+            page.next = more.next;
+        }
+        Ok(page)
+    });
+
     /// a retain whose message stands there already is not written, and keeps its version
     "GUA-06" an_equal_message_keeps_its_version: honest().skips(|engine, _, op| match op {
         Op::Retain(message) => {

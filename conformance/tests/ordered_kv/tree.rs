@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
+use opifex_conformance::Tier;
 use opifex_storage::{Durability, KvCapabilities, KvRange, KvSnapshot, OrderedKv, Result, WriteBatch};
 
 pub(crate) type Map = BTreeMap<Bytes, Bytes>;
@@ -72,7 +73,7 @@ impl OrderedKv for Tree {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
-            max_retained_messages: Some(101_000),
+            max_retained_messages: Some(Tier::of(8_000, 101_000)),
             ..KvCapabilities::new("tree", Durability::Memory)
         }
     }

@@ -16,7 +16,7 @@ impl Factory for Memory {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
-            max_retained_messages: Tier::of(26_000, 101_000),
+            max_retained_messages: Tier::of(8_000, 101_000),
         })
     }
 

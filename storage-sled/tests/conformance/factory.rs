@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use opifex_conformance::{Directory, Factory};
+use opifex_conformance::{Directory, Factory, Tier};
 use opifex_storage::Result;
 use opifex_storage_sled::{SledOptions, SledStore};
 
@@ -21,7 +21,7 @@ impl Factory for Sled {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
             max_batch_bytes: 12 << 20,
-            max_retained_messages: Some(101_000),
+            max_retained_messages: Some(Tier::of(8_000, 101_000)),
             cache_bytes: 16 << 20,
             reserve_bytes: 0,
         };
