@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use opifex_conformance::{Directory, Factory, Verdict, judge_by_id};
+use opifex_conformance::{Directory, Factory, Verdict, Waiver, judge_by_id};
 use opifex_storage::{ErrorKind, Result, StoreError};
 use opifex_storage_memory::MemoryStore;
 
@@ -108,4 +108,35 @@ fn a_place_that_opens_once() {
         Ok(place.reopen())
     }));
     holds(&said, &["cannot open a place again", "the file is locked (Retry)", "until it is free"]);
+}
+
+#[test]
+fn a_store_whose_opening_panics() {
+    let said = says(Opens(|_: &MemoryStore| panic!("there is no reactor running")));
+    holds(&said, &["the factory `Opens` panicked while it opened a store", "there is no reactor running"]);
+    holds(&said, &["answers what goes wrong as an error", "`Factory::block_on`"]);
+}
+
+#[test]
+fn a_waiver_of_a_case_that_there_is_not() {
+    struct Mistyped;
+
+    impl Factory for Mistyped {
+        type Store = MemoryStore;
+        type Place = MemoryStore;
+
+        fn place(&self) -> MemoryStore {
+            MemoryStore::new()
+        }
+
+        async fn open(&self, place: &MemoryStore) -> Result<MemoryStore> {
+            Ok(place.reopen())
+        }
+
+        fn waivers(&self) -> &'static [Waiver] {
+            &[Waiver { id: "SES-170", reason: "mistyped" }]
+        }
+    }
+
+    holds(&says(Mistyped), &["the factory waives \"SES-170\"", "there is no case of that id"]);
 }

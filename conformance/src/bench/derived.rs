@@ -14,7 +14,7 @@ use opifex_storage::{Durability, Persistence, QueueLimits};
 
 use super::contender::Contender;
 use super::work::{commit_together, open, seqs, settle};
-use crate::power::record::{self, Call, Phase};
+use crate::power::record::{self, Call, Event, Phase};
 use crate::power::shim;
 use crate::{Directory, Factory};
 
@@ -156,15 +156,22 @@ fn count(number: usize, contender: &dyn Contender, level: Durability) -> Result<
     let told = output.lines().find_map(parse).ok_or("the child failed")?;
     let record = fs::read(&log).map_err(|error| said("the record", error))?;
     let [begin, end] = told.publishing.map(|at| at as usize);
+    let record = record.get(begin..end).ok_or("the record is shorter than the child says")?;
+    let (syncs, written_bytes) = counted(&record::read(0, record));
+    Ok(Figures { syncs, written_bytes, full_bytes: told.full_bytes, empty_bytes: told.empty_bytes })
+}
+
+/// Syncs that were done, and bytes that were written.
+fn counted(events: &[Event]) -> (u64, u64) {
     let (mut syncs, mut written_bytes) = (0, 0);
-    for event in record::read(0, &record[begin..end]) {
-        match (event.phase, event.call) {
+    for event in events {
+        match (event.phase, &event.call) {
             (Phase::End { result: 0 }, Call::Sync) => syncs += 1,
             (Phase::Begin, Call::Write { bytes, .. }) => written_bytes += bytes.len() as u64,
             _ => {}
         }
     }
-    Ok(Figures { syncs, written_bytes, full_bytes: told.full_bytes, empty_bytes: told.empty_bytes })
+    (syncs, written_bytes)
 }
 
 fn parse(line: &str) -> Option<Told> {
@@ -211,3 +218,6 @@ fn leave(table: &str) -> io::Result<PathBuf> {
     fs::write(&file, table)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;

@@ -379,3 +379,6 @@ async fn together<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> 
     .await;
     results.into_iter().flatten().collect()
 }
+
+#[cfg(test)]
+mod tests;
