@@ -1,21 +1,25 @@
 //! A small reference model of the whole contract: what a store must answer, written down with plain maps.
 //!
 //! It decides everything but the numbers that a store chooses (epochs, versions of retained messages): those it is
-//! told. It has no pages, no limits of an engine, no durability and no errors but refusals, and shares no code with any
-//! backend: where a backend and the model disagree, one of the two reads the contract wrongly.
+//! told. It has no pages, no durability and no errors but refusals, and shares no code with any backend: where a backend
+//! and the model disagree, one of the two reads the contract wrongly.
 //!
-//! Reading order: this file (what there is), [`session`] and [`batch`] (what changes it), [`due`], then how a store is
-//! held against it: [`step`] (a history in words), [`world`] (what the words mean at a moment), [`history`] (histories
-//! at random), [`run`] and [`compare`]. What several threads saw: [`race`] and [`linear`]; calls that were dropped: [`dropped`]; what
+//! Reading order: this file (what there is), [`session`] and [`batch`] (what changes it), [`declared`] (what is too much),
+//! [`due`], then how a store is held against it: [`step`] (a history in words), [`world`] (what the words mean at a moment),
+//! [`keyed`] (batches that come again), [`history`] (histories at random), [`run`], [`moved`] (into another store) and
+//! [`compare`]. What several threads saw: [`race`] and [`linear`]; calls that were dropped: [`dropped`]; what
 //! became of calls in doubt: [`doubt`].
 
 pub(crate) mod batch;
 pub(crate) mod compare;
+pub(crate) mod declared;
 pub(crate) mod doubt;
 pub(crate) mod dropped;
 pub(crate) mod due;
 pub(crate) mod history;
+pub(crate) mod keyed;
 pub(crate) mod linear;
+pub(crate) mod moved;
 pub(crate) mod queue;
 pub(crate) mod race;
 pub(crate) mod run;
@@ -39,6 +43,8 @@ pub(crate) struct Model {
     pub(crate) wills: BTreeMap<(SessionId, Epoch), WillRecord>,
     /// Retained messages by topic.
     pub(crate) retained: BTreeMap<String, Retained>,
+    /// What the store declares.
+    pub(crate) declared: declared::Declared,
 }
 
 /// A session, or what an ended one left: then something is.

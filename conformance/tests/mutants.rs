@@ -14,6 +14,11 @@ mod engine;
 #[path = "mutants/mutant.rs"]
 mod mutant;
 
+#[path = "crash/log_engine.rs"]
+mod log_engine;
+#[path = "broken_calls/stores.rs"]
+mod stores;
+
 #[path = "mutants/atomicity.rs"]
 mod atomicity;
 #[path = "mutants/cleanup.rs"]
@@ -26,10 +31,14 @@ mod concurrency;
 mod epochs;
 #[path = "mutants/expiry.rs"]
 mod expiry;
+#[path = "mutants/faults.rs"]
+mod faults;
 #[path = "mutants/fidelity.rs"]
 mod fidelity;
 #[path = "mutants/guards.rs"]
 mod guards;
+#[path = "mutants/histories.rs"]
+mod histories;
 #[path = "mutants/idempotency.rs"]
 mod idempotency;
 #[path = "mutants/inbound.rs"]
@@ -40,6 +49,8 @@ mod inflight;
 mod limits;
 #[path = "mutants/matrix.rs"]
 mod matrix;
+#[path = "mutants/oracles.rs"]
+mod oracles;
 #[path = "mutants/paging.rs"]
 mod paging;
 #[path = "mutants/queue.rs"]
@@ -79,6 +90,8 @@ fn table() -> impl Iterator<Item = &'static Mutant> {
         fidelity::TABLE,
         closing::TABLE,
         concurrency::TABLE,
+        faults::TABLE,
+        histories::TABLE,
     ]
     .into_iter()
     .flatten()

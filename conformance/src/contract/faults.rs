@@ -103,7 +103,7 @@ fn history(seed: u64) -> Vec<Step> {
         bytes: None,
         policy: FullPolicy::DropNewest,
     };
-    let batch = |author, ops| Step::Batch { author, guards: Vec::new(), ops };
+    let batch = |author, ops| Step::Batch { author, guards: Vec::new(), ops, writer: None };
     let publish = || OpWords::Enqueue(message, vec![target(0), target(1)]);
     let of_client = vec![OpWords::PutInbound(1), OpWords::Retain(message), publish()];
     let delivery = vec![OpWords::Assign { seq: 1, packet_id: 7 }, OpWords::Settle(2), publish()];

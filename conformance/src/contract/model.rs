@@ -1,24 +1,27 @@
 //! Random histories, held against a reference model of the whole contract: see `crate::model`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opifex_storage::Durability;
 
 use crate::model::run::{Plan, histories};
-use crate::{Factory, Subject, Tier};
+use crate::{Factory, Subject, Tier, tier};
 
 /// Whatever happens in whichever order, every answer and everything readable is what the model says.
 ///
 /// The quick tier runs the same histories each time. A longer one begins where the clock says, and goes on for
 /// minutes.
 pub async fn any_history_ends_as_the_model_says<F: Factory>(s: Subject<F>) {
-    let long = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let first_seed = Tier::of(0, 1) * long().map_or(0, |since| since.as_micros() as u64);
-    let plan = Plan {
-        first_seed,
-        // As many whatever the machine: what the quick tier finds, it finds each time.
-        at_least: Tier::of(20, 100),
-        for_at_least: Tier::of(Duration::ZERO, Duration::from_secs(300)),
-        steps: Tier::of(40, 120),
+    let long = || Plan {
+        first_seed: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64),
+        at_least: 100,
+        for_at_least: Duration::from_secs(300),
+        steps: 200,
+        compare_every: 1,
     };
-    let count = histories(&s, plan);
+    // Each step waits for the disk, where there is one.
+    let at_least = if s.strongest() > Durability::Memory { 8 } else { Plan::QUICK.at_least };
+    let quick = Plan { at_least, ..Plan::QUICK };
+    let count = histories(&s, if tier() == Tier::Quick { quick } else { long() });
     println!("{count} histories");
 }

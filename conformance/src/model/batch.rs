@@ -44,6 +44,7 @@ impl Model {
         if !batch.ops.iter().all(|op| may(&batch.author, op)) {
             reasons.push(ErrorKind::Unsupported);
         }
+        reasons.extend(self.over_limits(batch));
         reasons
     }
 
@@ -128,7 +129,7 @@ impl Model {
                 done(epoch.is_some_and(|epoch| self.wills.remove(&(own, epoch)).is_some()))
             }
             Op::Purge { limit } => Outcome::Purged { more: self.purge(own, *limit) },
-            Op::Restore(_) => unreachable!("histories restore nothing in a batch that is applied"),
+            Op::Restore(_) => unreachable!("what histories move is not told to the model batch by batch"),
         }
     }
 

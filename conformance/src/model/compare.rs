@@ -25,9 +25,11 @@ const KINDS: [RecordKind; 7] = [
 ];
 
 impl<F: Factory> Run<F> {
-    /// Compares everything. The number makes pages of another size each time.
+    /// Compares everything. The number makes pages of another size each time; in every fifth comparison the answer of
+    /// each page is lost, and it is asked for again.
     pub(crate) async fn compare(&mut self, number: usize) -> Result<(), String> {
         let limit = PageLimit::items([1, 2, 3, 50][number % 4]);
+        self.loses_answers = number % 5 == 4;
         for kind in KINDS {
             let shown = self.scan(kind, limit).await?;
             same(&format!("the walk of {kind:?}"), shown, self.records(kind))?;
@@ -85,6 +87,9 @@ impl<F: Factory> Run<F> {
     async fn scan(&self, kind: RecordKind, limit: PageLimit) -> Result<Vec<Record>, String> {
         let (mut items, mut cursor) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {
+            if self.loses_answers {
+                drop(self.subject.store().scan(kind, cursor.clone(), limit).await);
+            }
             let page = self.subject.store().scan(kind, cursor, limit).await;
             let page = page.map_err(|error| format!("the walk of {kind:?} failed: {error}"))?;
             sound(&page, limit).map_err(|what| format!("the walk of {kind:?}: {what}"))?;
@@ -102,9 +107,13 @@ impl<F: Factory> Run<F> {
         self.scan(kind, PageLimit::items(100)).await
     }
 
-    async fn queue(&self, id: SessionId, limit: PageLimit) -> Result<Vec<Queued>, String> {
+    /// The whole queue of a session.
+    pub(super) async fn queue(&self, id: SessionId, limit: PageLimit) -> Result<Vec<Queued>, String> {
         let (mut entries, mut after) = (Vec::<Queued>::new(), Seq::ZERO);
         for _ in 0..MAX_PAGES {
+            if self.loses_answers {
+                drop(self.subject.store().queue(id, after, limit).await);
+            }
             let page = self.subject.store().queue(id, after, limit).await;
             let page = page.map_err(|error| format!("the queue of session {id} failed: {error}"))?;
             let last = page.items.last().map_or(after, |entry| entry.seq);
@@ -132,6 +141,9 @@ impl<F: Factory> Run<F> {
     ) -> Result<(), String> {
         let (mut shown, mut cursor) = (Vec::<Retained>::new(), None);
         for number in 0.. {
+            if self.loses_answers {
+                drop(self.subject.store().retained(filters, cursor.clone(), limit).await);
+            }
             let page = self.subject.store().retained(filters, cursor, limit).await;
             let page = page.map_err(|error| format!("{what} failed: {error}"))?;
             sound(&page, limit).map_err(|wrong| format!("{what}: {wrong}"))?;

@@ -88,6 +88,7 @@ impl<F: Factory> Run<F> {
             let Some(call) = self.world.call(step) else { break };
             let failure = match call {
                 Call::Nothing => break,
+                Call::Move | Call::SubmitAgain(..) => unreachable!("careful callers stay where they are"),
                 Call::Reopen => {
                     self.open_again().await;
                     break;
@@ -115,7 +116,13 @@ impl<F: Factory> Run<F> {
                     Done::InDoubt(error) => {
                         failures += 1;
                         self.after(&error).await;
-                        if self.was_applied(&batch).await? {
+                        let was_applied = self.was_applied(&batch).await?;
+                        if was_applied && error.certainty() == Certainty::NotApplied {
+                            return Err(format!(
+                                "it was applied, and the answer was that it was not: {error}"
+                            ));
+                        }
+                        if was_applied {
                             break;
                         }
                         error

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::ReferenceStateMachine;
 
+use super::declared::Declared;
+use super::keyed::WRITERS;
 use super::step::{Expect, GuardWords, MessageWords, OpWords, Step, TargetWords, Who, Whose, WillWords};
 use super::world::{CLIENTS, Call, FILTER_COUNT, TOPIC_COUNT, World};
 
@@ -21,18 +23,20 @@ impl ReferenceStateMachine for History {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<World> {
-        Just(World::new(Durability::Memory)).boxed()
+        Just(World::new(Durability::Memory, Declared::default())).boxed()
     }
 
     fn transitions(world: &World) -> BoxedStrategy<Step> {
         let due = world.seen().iter().any(|due| world.model.due(world.now).contains(due));
         prop_oneof![
-            2 => select(vec![1, 5, 10, 60]).prop_map(Step::Wait),
-            1 => Just(Step::Reopen),
-            5 => open(),
-            16 => by_client(world),
-            4 => batch(Who::Broker, Vec::new(), false),
-            if due { 6 } else { 1 } => by_claim(world),
+            5 => select(vec![1, 5, 10, 60]).prop_map(Step::Wait),
+            2 => Just(Step::Reopen),
+            1 => Just(Step::Move),
+            10 => open(),
+            32 => by_client(world),
+            8 => batch(Who::Broker, Vec::new(), false),
+            if due { 16 } else { 2 } => by_claim(world),
+            2 => (0..WRITERS, 0..3_u8).prop_map(|(writer, back)| Step::Again { writer, back }),
         ]
         .boxed()
     }
@@ -49,16 +53,17 @@ impl ReferenceStateMachine for History {
                     world.note_open(*client, opened.session.id, epoch);
                 }
             }
-            Some(Call::Submit(batch)) => {
+            Some(Call::Submit(batch) | Call::SubmitAgain(batch, _)) => {
                 let mut last = world.next();
                 let mut version = || {
                     last += 1;
                     RecordVersion(last)
                 };
-                // Refused or not: the reference knows only what is there then.
-                let _ = world.model.submit(&batch, &mut version);
+                let outcomes = world.model.submit(&batch, &mut version).ok();
+                world.note_sent(&batch, outcomes.as_deref());
                 while world.next() < last {}
             }
+            Some(Call::Move) => world.moved(),
             Some(Call::Nothing | Call::Reopen) | None => {}
         }
         world.note_due();
@@ -141,12 +146,9 @@ fn by_claim(world: &World) -> BoxedStrategy<Step> {
     let entries: Vec<Vec<u64>> = ever.iter().map(|at| seqs(world, Who::Claim(*at))).collect();
     pick.prop_flat_map(move |at| {
         let who = Who::Claim(at);
-        let plain = Just(Step::Batch { author: who, guards: Vec::new(), ops: Vec::new() });
-        let purge = (1..6_usize).prop_map(move |limit| Step::Batch {
-            author: who,
-            guards: Vec::new(),
-            ops: vec![OpWords::Purge(limit)],
-        });
+        let alone = move |ops| Step::Batch { author: who, guards: Vec::new(), ops, writer: None };
+        let plain = Just(alone(Vec::new()));
+        let purge = (1..6_usize).prop_map(move |limit| alone(vec![OpWords::Purge(limit)]));
         prop_oneof![2 => plain, 2 => purge, 3 => batch(who, entries[usize::from(at)].clone(), true)]
     })
     .boxed()
@@ -162,7 +164,10 @@ fn seqs(world: &World, who: Who) -> Vec<u64> {
 fn batch(author: Who, seqs: Vec<u64>, has_session: bool) -> BoxedStrategy<Step> {
     let guards = prop_oneof![6 => Just(Vec::new()), 2 => vec(guard(), 1..3)];
     let ops = vec(op(seqs, has_session), 1..5);
-    (guards, ops).prop_map(move |(guards, ops)| Step::Batch { author, guards, ops }).boxed()
+    let writer = option::weighted(0.2, 0..WRITERS);
+    (guards, ops, writer)
+        .prop_map(move |(guards, ops, writer)| Step::Batch { author, guards, ops, writer })
+        .boxed()
 }
 
 fn whose() -> impl Strategy<Value = Whose> {
@@ -222,12 +227,12 @@ fn op(seqs: Vec<u64>, has_session: bool) -> BoxedStrategy<OpWords> {
     ];
     let of_a_session = prop_oneof![
         2 => expiry().prop_map(OpWords::SetExpiry),
-        3 => Just(OpWords::GoOffline),
+        4 => Just(OpWords::GoOffline),
         1 => Just(OpWords::EndOwn),
-        3 => (0..FILTER_COUNT, 0..3_u8, option::of(1..9_u32)).prop_map(|(filter, qos, identifier)| {
+        4 => (0..FILTER_COUNT, 0..3_u8, option::of(1..9_u32)).prop_map(|(filter, qos, identifier)| {
             OpWords::Subscribe { filter, qos, identifier }
         }),
-        2 => (0..FILTER_COUNT).prop_map(OpWords::Unsubscribe),
+        3 => (0..FILTER_COUNT).prop_map(OpWords::Unsubscribe),
         5 => (seq(), id).prop_map(|(seq, packet_id)| OpWords::Assign { seq, packet_id }),
         3 => seq().prop_map(OpWords::Release),
         4 => seq().prop_map(OpWords::Settle),
@@ -258,6 +263,7 @@ mod tests {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 
+    use super::super::run::{Plan, rng};
     use super::*;
 
     /// Says what a step met, in the model.
@@ -266,6 +272,14 @@ mod tests {
         let mut model = world.model.clone();
         match call {
             Call::Nothing | Call::Reopen => {}
+            Call::Move => drop(met.insert(format!(
+                "move: {} ended",
+                model.sessions.values().filter(|s| s.ended_at.is_some()).count().min(1)
+            ))),
+            Call::SubmitAgain(batch, _) => {
+                let refused = model.submit(&batch, &mut || RecordVersion(1 << 30)).is_err();
+                met.insert(format!("again: refused {refused}"));
+            }
             Call::Open(open) => {
                 let opened = model.open(&open, Epoch(1 << 30));
                 met.insert(format!(
@@ -314,11 +328,12 @@ mod tests {
     }
 
     #[test]
-    fn histories_meet_everything_that_there_is_to_meet() {
+    fn the_quick_histories_meet_everything_that_there_is_to_meet() {
         let mut seen = BTreeSet::new();
-        for seed in 0..30 {
-            let mut runner = TestRunner::new_with_rng(Default::default(), super::super::run::rng(seed));
-            let tree = History::sequential_strategy(40..=40).new_tree(&mut runner).expect("it is drawn");
+        for seed in (0..Plan::QUICK.at_least).map(|n| Plan::QUICK.first_seed + n) {
+            let mut runner = TestRunner::new_with_rng(Default::default(), rng(seed));
+            let drawn = History::sequential_strategy(1..=Plan::QUICK.steps);
+            let tree = drawn.new_tree(&mut runner).expect("it is drawn");
             let (mut world, steps, _) = tree.current();
             for step in &steps {
                 let before = match step {
@@ -334,6 +349,7 @@ mod tests {
         let expected = "open: present true, ended false, will due true
             open: present false, ended true, will due true|Fenced|Conflict|Unsupported
             claim SessionExpired|claim SessionEnded|claim Will|claim QueuedExpired|claim RetainedExpired
+            move: 0 ended|move: 1 ended|again: refused true|again: refused false
             guard Exists|guard Absent|guard AtEpoch|guard AtVersion
             SetExpiry Done|SetExpiry Absent|GoOffline Done|GoOffline Absent|EndSession Done|EndSession Absent
             Subscribe Absent|existed true|existed false|Unsubscribe Done|Unsubscribe Absent

@@ -1,6 +1,7 @@
 //! Histories on a store: each step is done there and in the model, answers and everything readable are compared. A
 //! history that disagrees is made shorter until nothing can be left out, and printed.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write;
@@ -17,6 +18,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use proptest_state_machine::ReferenceStateMachine;
 
+use super::declared::Declared;
 use super::history::History;
 use super::step::Step;
 use super::world::{Call, World};
@@ -36,6 +38,15 @@ pub(crate) struct Plan {
     pub(crate) for_at_least: Duration,
     /// The most steps of a history.
     pub(crate) steps: usize,
+    /// Everything readable is compared behind every so-manieth step, and in the end; what is due behind each.
+    pub(crate) compare_every: usize,
+}
+
+impl Plan {
+    /// The histories of the quick tier: chosen so that together they meet everything (there is a test of it), and find
+    /// all stores that are broken for them.
+    pub(crate) const QUICK: Plan =
+        Plan { first_seed: 0, at_least: 20, for_at_least: Duration::ZERO, steps: 120, compare_every: 6 };
 }
 
 /// Runs histories, or the one that the environment names.
@@ -55,19 +66,19 @@ pub(crate) fn histories<F: Factory>(s: &Subject<F>, plan: Plan) -> u64 {
 fn all<F: Factory>(s: &Subject<F>, plan: Plan) -> Result<u64, String> {
     if let Ok(text) = env::var(VARIABLE) {
         let seed = text.parse().map_err(|_| format!("{VARIABLE} is a number, not `{text}`"))?;
-        return one(s, seed, plan.steps).map(|()| 1);
+        return one(s, seed, plan).map(|()| 1);
     }
     let began = Instant::now();
     let mut count = 0;
     while count < plan.at_least || began.elapsed() < plan.for_at_least {
-        one(s, plan.first_seed.wrapping_add(count), plan.steps)?;
+        one(s, plan.first_seed.wrapping_add(count), plan)?;
         count += 1;
     }
     Ok(count)
 }
 
 /// Draws one history and runs it; when it disagrees, answers the shortest script that does.
-fn one<F: Factory>(s: &Subject<F>, seed: u64, steps: usize) -> Result<(), String> {
+fn one<F: Factory>(s: &Subject<F>, seed: u64, plan: Plan) -> Result<(), String> {
     let config = Config {
         cases: 1,
         failure_persistence: None,
@@ -76,9 +87,16 @@ fn one<F: Factory>(s: &Subject<F>, seed: u64, steps: usize) -> Result<(), String
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, rng(seed));
-    let drawn = History::sequential_strategy(1..=steps);
-    let result = runner
-        .run(&drawn, |(_, steps, seen)| s.block_on(script(s, &steps, seen)).map_err(TestCaseError::fail));
+    let drawn = History::sequential_strategy(1..=plan.steps);
+    // One that disagrees is made shorter by looking behind each step.
+    let every = Cell::new(plan.compare_every);
+    let result = runner.run(&drawn, |(_, steps, seen)| {
+        let agrees = s.block_on(script(s, &steps, seen, every.get()));
+        agrees.map_err(|what| {
+            every.set(1);
+            TestCaseError::fail(what)
+        })
+    });
     match result {
         Ok(()) => Ok(()),
         Err(TestError::Abort(reason)) => Err(format!("no history could be drawn from {seed}: {reason}")),
@@ -108,11 +126,18 @@ fn report(seed: u64, steps: &[Step], reason: &str) -> String {
     text
 }
 
-/// A history that is always the same one.
+/// A history that is always the same one, in one store and without keys.
 pub(crate) fn drawn(seed: u64, steps: usize) -> Vec<Step> {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng(seed));
     let tree = History::sequential_strategy(steps..=steps).new_tree(&mut runner);
-    tree.expect("steps can always be drawn").current().1
+    let mut steps = tree.expect("steps can always be drawn").current().1;
+    steps.retain(|step| !matches!(step, Step::Move | Step::Again { .. }));
+    for step in &mut steps {
+        if let Step::Batch { writer, .. } = step {
+            *writer = None;
+        }
+    }
+    steps
 }
 
 /// Runs a history on a store of its own.
@@ -120,6 +145,7 @@ async fn script<F: Factory>(
     s: &Subject<F>,
     steps: &[Step],
     seen: Option<Arc<AtomicUsize>>,
+    compare_every: usize,
 ) -> Result<(), String> {
     let mut run = Run::new(s.another().await);
     for (index, step) in steps.iter().enumerate() {
@@ -127,7 +153,11 @@ async fn script<F: Factory>(
             seen.fetch_add(1, Ordering::SeqCst);
         }
         run.step(step).await.map_err(|what| format!("at step {}: {what}", index + 1))?;
-        run.compare(index).await.map_err(|what| format!("after step {}: {what}", index + 1))?;
+        let compared = match (index + 1).is_multiple_of(compare_every) || index + 1 == steps.len() {
+            true => run.compare(index / compare_every).await,
+            false => run.compare_due().await,
+        };
+        compared.map_err(|what| format!("after step {}: {what}", index + 1))?;
     }
     Ok(())
 }
@@ -139,20 +169,23 @@ pub(crate) struct Run<F: Factory> {
     /// The version that the store gave to each state of a record that was due.
     pub(super) due_versions: BTreeMap<(DueItem, RecordVersion), RecordVersion>,
     /// Every version that a topic ever had.
-    retained_versions: BTreeSet<(String, RecordVersion)>,
+    pub(super) retained_versions: BTreeSet<(String, RecordVersion)>,
     /// The highest epoch that was given.
     pub(super) last_epoch: u64,
+    /// Whether each page is asked for twice.
+    pub(super) loses_answers: bool,
 }
 
 impl<F: Factory> Run<F> {
     pub(crate) fn new(subject: Subject<F>) -> Run<F> {
-        let world = World::new(subject.strongest());
+        let world = World::new(subject.strongest(), Declared::by(subject.capabilities()));
         Run {
             subject,
             world,
             due_versions: BTreeMap::new(),
             retained_versions: BTreeSet::new(),
             last_epoch: 0,
+            loses_answers: false,
         }
     }
 
@@ -165,21 +198,37 @@ impl<F: Factory> Run<F> {
         match self.world.call(step) {
             None | Some(Call::Nothing) => {}
             Some(Call::Reopen) => self.subject.reopen().await,
+            Some(Call::Move) => self.move_everything().await?,
             Some(Call::Open(open)) => {
-                let opened = self.open(open).await?;
-                if let Step::Open { client, .. } = step {
+                if let (Some(opened), Step::Open { client, .. }) = (self.open(open).await?, step) {
                     self.world.note_open(*client, opened.session.id, opened.session.epoch);
                 }
             }
-            Some(Call::Submit(batch)) => self.submit(batch).await?,
+            Some(Call::Submit(batch)) => {
+                let outcomes = self.submit(&batch).await?;
+                self.world.note_sent(&batch, outcomes.as_deref());
+            }
+            Some(Call::SubmitAgain(batch, first)) if self.world.model.declared.keeps_keys => {
+                match self.answer(&batch).await? {
+                    Ok(outcomes) if outcomes == first => {}
+                    other => return Err(format!("the batch answered {first:?} and then {other:?}")),
+                }
+            }
+            Some(Call::SubmitAgain(batch, _)) => drop(self.submit(&batch).await?),
         }
         self.world.note_due();
         Ok(())
     }
 
-    async fn open(&mut self, open: OpenSession) -> Result<OpenedSession, String> {
+    /// `None`: it was refused, as it has to be.
+    async fn open(&mut self, open: OpenSession) -> Result<Option<OpenedSession>, String> {
         let opened = self.subject.store().open_session(open.clone()).await;
-        self.check_opened(&open, opened.map_err(|error| format!("the open failed: {error}"))?)
+        match (opened, self.world.model.open_refusal(&open)) {
+            (Ok(opened), None) => self.check_opened(&open, opened).map(Some),
+            (Err(error), Some(reason)) if error.kind() == reason => Ok(None),
+            (Ok(_), Some(reason)) => Err(format!("the open was done, must be {reason:?}")),
+            (Err(error), _) => Err(format!("the open failed: {error}")),
+        }
     }
 
     /// Opens in the model, too, and compares the answers.
@@ -201,9 +250,18 @@ impl<F: Factory> Run<F> {
         Ok(opened)
     }
 
-    async fn submit(&mut self, batch: Batch) -> Result<(), String> {
-        let asked = self.as_the_store_knows(&batch)?;
-        let answer = match self.subject.store().submit(asked).await {
+    /// Answers the outcomes. `None`: it was refused, as it has to be.
+    async fn submit(&mut self, batch: &Batch) -> Result<Option<Vec<Outcome>>, String> {
+        let answer = self.answer(batch).await?;
+        let outcomes = answer.as_ref().ok().cloned();
+        self.check_submitted(batch, answer)?;
+        Ok(outcomes)
+    }
+
+    /// What the store answers, when it is durable.
+    async fn answer(&self, batch: &Batch) -> Result<Result<Vec<Outcome>, StoreError>, String> {
+        let asked = self.as_the_store_knows(batch)?;
+        match self.subject.store().submit(asked).await {
             Ok(receipt) => {
                 let outcomes = receipt.outcomes().to_vec();
                 let durable = receipt.durable().await;
@@ -211,12 +269,11 @@ impl<F: Factory> Run<F> {
                 if commit.durability < batch.durability {
                     return Err(format!("it reached {} only", commit.durability));
                 }
-                Ok(outcomes)
+                Ok(Ok(outcomes))
             }
-            Err(error) if error.certainty() == Certainty::NotApplied => Err(error),
-            Err(error) => return Err(format!("nobody knows whether it was applied: {error}")),
-        };
-        self.check_submitted(&batch, answer)
+            Err(error) if error.certainty() == Certainty::NotApplied => Ok(Err(error)),
+            Err(error) => Err(format!("nobody knows whether it was applied: {error}")),
+        }
     }
 
     /// The batch with the store's version of what it claims.

@@ -12,10 +12,14 @@ pub(crate) enum Step {
     Wait(u32),
     /// The store is closed and opened again.
     Reopen,
+    /// Everything is moved to another store.
+    Move,
     /// A client connects.
     Open { client: u8, clean_start: bool, expiry: SessionExpiry, will: Option<WillWords> },
-    /// Somebody writes.
-    Batch { author: Who, guards: Vec<GuardWords>, ops: Vec<OpWords> },
+    /// Somebody writes, maybe under the next key of a writer.
+    Batch { author: Who, guards: Vec<GuardWords>, ops: Vec<OpWords>, writer: Option<u8> },
+    /// A writer submits its last batch again, or one so many before.
+    Again { writer: u8, back: u8 },
 }
 
 /// A will.
@@ -109,7 +113,7 @@ pub(crate) enum OpWords {
     Unretain(u8),
     TakeWill,
     Purge(usize),
-    /// Some record of another store: only refusals of it are in histories.
+    /// Some record of another store: only refusals of it are in batches; see [`Step::Move`].
     Restore,
 }
 
@@ -132,6 +136,11 @@ impl fmt::Display for Step {
         match self {
             Step::Wait(secs) => write!(f, "{secs} s pass"),
             Step::Reopen => f.write_str("the store is closed and opened again"),
+            Step::Move => f.write_str("everything is moved to another store"),
+            Step::Again { writer, back: 0 } => write!(f, "writer {writer} submits its last batch again"),
+            Step::Again { writer, back } => {
+                write!(f, "writer {writer} submits its batch {back} before the last again")
+            }
             Step::Open { client, clean_start, expiry, will } => {
                 write!(f, "client c{client} connects")?;
                 if *clean_start {
@@ -144,8 +153,9 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
-            Step::Batch { author, guards, ops } => {
+            Step::Batch { author, guards, ops, writer } => {
                 write!(f, "{author} submits")?;
+                writer.map_or(Ok(()), |writer| write!(f, " as writer {writer}"))?;
                 for guard in guards {
                     match guard {
                         GuardWords::Session(whose, expect) => write!(f, " (if {whose} {expect})")?,

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use opifex_packet::{Properties, Property, QoS, TopicFilter, TopicName};
 use opifex_storage::{
     Author, Batch, Due, Durability, Epoch, Expectation, Guard, GuardedRecord, Message, NewWill, Op,
-    OpenSession, QueueLimits, RecordVersion, Restored, SessionExpiry, SessionId, SubscriptionRecord, Target,
-    Timestamp,
+    OpenSession, Outcome, QueueLimits, RecordVersion, Restored, SessionExpiry, SessionId, SubscriptionRecord,
+    Target, Timestamp,
 };
 
 use super::Model;
+use super::declared::Declared;
+use super::keyed::{WRITERS, Writer};
 use super::step::{Expect, GuardWords, MessageWords, OpWords, Step, TargetWords, Who, Whose};
 use crate::script::{START, filter, packet_id, topic};
 
@@ -49,9 +51,12 @@ pub(super) fn plain_filters() -> impl Iterator<Item = TopicFilter<'static>> {
 pub(crate) enum Call {
     Nothing,
     Reopen,
+    Move,
     Open(OpenSession),
     /// The author of a claim carries the model's version.
     Submit(Batch),
+    /// One that was applied, and what it answered then.
+    SubmitAgain(Batch, Vec<Outcome>),
 }
 
 /// The model, and what a history's words refer to.
@@ -67,12 +72,23 @@ pub(crate) struct World {
     durability: Durability,
     /// What a store that counts chose last.
     last: u64,
+    /// Who writes under keys.
+    pub(super) writers: [Writer; WRITERS as usize],
 }
 
 impl World {
-    pub(crate) fn new(durability: Durability) -> World {
+    pub(crate) fn new(durability: Durability, declared: Declared) -> World {
         let opened = vec![Vec::new(); usize::from(CLIENTS)];
-        World { model: Model::default(), now: START, opened, seen: Vec::new(), durability, last: 0 }
+        let model = Model { declared, ..Model::default() };
+        World {
+            model,
+            now: START,
+            opened,
+            seen: Vec::new(),
+            durability,
+            last: 0,
+            writers: Default::default(),
+        }
     }
 
     /// The items that claims refer to.
@@ -100,6 +116,11 @@ impl World {
                 self.seen.push(due);
             }
         }
+    }
+
+    /// No word refers to what was due any more.
+    pub(super) fn forget_due(&mut self) {
+        self.seen.clear();
     }
 
     /// The next number of a store that counts.
@@ -134,6 +155,11 @@ impl World {
         match step {
             Step::Wait(_) => Some(Call::Nothing),
             Step::Reopen => Some(Call::Reopen),
+            Step::Move => Some(Call::Move),
+            Step::Again { writer, back } => {
+                let (batch, first) = self.writers[usize::from(*writer)].sent(*back)?;
+                Some(Call::SubmitAgain(Batch { now: self.now, ..batch.clone() }, first.clone()))
+            }
             Step::Open { client, clean_start, expiry, will } => {
                 let will = will.as_ref().map(|will| NewWill {
                     message: Arc::new(Message { expires_at: None, ..self.message(will.message) }),
@@ -150,11 +176,12 @@ impl World {
                     now: self.now,
                 }))
             }
-            Step::Batch { author, guards, ops } => {
+            Step::Batch { author, guards, ops, writer } => {
                 let author = self.author(*author)?;
                 let mut batch = Batch::new(author, self.durability, self.now);
                 batch.guards = guards.iter().map(|guard| self.guard(guard)).collect();
                 batch.ops = ops.iter().map(|op| self.op(&batch.author, op)).collect();
+                batch.key = writer.map(|writer| self.writers[usize::from(writer)].next_key(writer));
                 Some(Call::Submit(batch))
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use opifex_storage::{Batch, ErrorKind, Message, Op, Page, QueuePage, Record, RecordVersion, Seq};
 
 use crate::broken::{Behaviour, honest};
-use crate::mutant::mutants;
+use crate::mutant::{Found, judge, mutants};
 
 /// The batches since the store was opened, durable or not, and a store that keeps them in mind.
 fn remembering() -> (Arc<Mutex<Vec<Batch>>>, Behaviour) {
@@ -89,6 +89,15 @@ mutants! {
         other => Some(other),
     });
 
+    /// the store may be opened twice at once, and the second one does not see what the first wrote
+    "CLO-06" two_that_share_a_store_do_not_see_each_other: {
+        let store = honest().forgets(|record| match record {
+            Record::Retained(_) => None,
+            other => Some(other),
+        });
+        Behaviour { declared: |declared| declared.exclusive = false, ..store }
+    };
+
     /// retained messages are not there when the store is opened again
     "RET-13" reopening_forgets_retained_messages: honest().forgets(|record| match record {
         Record::Retained(_) => None,
@@ -116,4 +125,10 @@ mutants! {
             }
         })
     };
+}
+
+#[test]
+fn a_store_that_is_shared_passes_what_is_said_of_sharing() {
+    let shared = || Behaviour { declared: |declared| declared.exclusive = false, ..honest() };
+    assert_eq!(judge(shared, "CLO-06"), Found::Passed);
 }

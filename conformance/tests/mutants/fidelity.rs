@@ -1,5 +1,7 @@
 //! Broken stores: bytes that come back as others, and two that are taken for one.
 
+use std::sync::Arc;
+
 use opifex_packet::{Properties, Property, PropertyContext, QoS, TopicFilter, TopicName};
 use opifex_storage::{Message, Op, Timestamp};
 
@@ -172,6 +174,16 @@ mutants! {
             if engine.kept_on(&message.topic).is_some_and(|kept| kept.message == message) {
                 engine.administer(batch.now, [Op::Unretain(message.topic.clone())]);
             }
+        }
+    });
+
+    /// of a will's payload half a mebibyte is kept
+    "FID-13" long_wills_lose_their_end: honest().opens(|_, open| {
+        if let Some(will) = &mut open.will {
+            let len = will.message.payload.len();
+            // What is too large is refused whole.
+            let kept = if len > 2 << 20 { len } else { len.min(1 << 19) };
+            will.message = Arc::new(Message { payload: will.message.payload.slice(..kept), ..(*will.message).clone() });
         }
     });
 }

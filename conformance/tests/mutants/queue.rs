@@ -321,4 +321,10 @@ mutants! {
         }
         _ => None,
     });
+
+    /// of a queue 8,192 entries are there when the store is opened again
+    "QUE-25" reopening_keeps_8192_entries: honest().forgets(|record| match record {
+        Record::Queued(_, entry) if entry.seq > Seq(8_192) => None,
+        other => Some(other),
+    });
 }
