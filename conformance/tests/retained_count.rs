@@ -11,8 +11,8 @@ use opifex_conformance::block_on;
 use opifex_conformance::script::{START, connect, message, target, topic};
 use opifex_storage::encoding::{Counters, key, seal, unseal};
 use opifex_storage::{
-    Author, Batch, Durability, ErrorKind, KvCapabilities, KvPersistence, Op, OrderedKv, Persistence, Result,
-    StoreError, WriteBatch,
+    Author, Batch, Durability, ErrorKind, KvCapabilities, KvPersistence, Op, OrderedKv, PageLimit,
+    Persistence, RecordKind, Result, StoreError, WriteBatch,
 };
 use tree::{Seen, Tree};
 
@@ -91,6 +91,10 @@ fn what_the_engine_did_not_write_is_not_counted() {
     assert!(write(&store, batch().with(Op::Unretain(topic("a")))).is_err());
     engine.fails.store(false, Relaxed);
     has_room_for_one(&store);
+    drop(store);
+    let (_, again) = open(engine.tree);
+    let sessions = block_on(again.scan(RecordKind::Session, None, PageLimit::items(1)));
+    assert_eq!(sessions.expect("it is read").damaged, [], "all rows are as many as were counted");
 }
 
 #[test]

@@ -163,23 +163,15 @@ fn a_store_that_did_not_count_opens_and_counts_from_then_on() {
 }
 
 #[test]
-fn a_group_that_the_engine_did_not_write_is_not_counted() {
+fn a_batch_that_is_taken_back_is_not_counted() {
     let (rows, [a, ..]) = filled();
     let tree = Tree::of(rows);
     let store = KvPersistence::open(tree.clone()).expect("it opens");
-    // The body of the entry is needed, and damaged: the batch is taken back.
-    tree.flip_a_bit(&key::retained(&topic("r/1")));
-    let guard = opifex_storage::Guard {
-        record: opifex_storage::GuardedRecord::Retained(topic("r/1")),
-        expect: opifex_storage::Expectation::Exists,
-    };
-    let batch = Batch {
-        ops: vec![Op::Settle(Seq(1))],
-        guards: vec![guard],
-        ..Batch::new(own(a), Durability::Memory, START)
-    };
-    assert_eq!(block_on(store.submit(batch)).err().map(|error| error.kind()), Some(ErrorKind::Corrupt));
-    write(&store, own(a), vec![Op::Settle(Seq(2))]).expect("it is written");
+    tree.flip_a_bit(&key::queued(a, Seq(2)));
+    // The first of them is done when the other one meets the damage.
+    let ops = vec![Op::Settle(Seq(1)), Op::Assign { seq: Seq(2), packet_id: packet_id(1) }];
+    assert_eq!(write(&store, own(a), ops).map_err(|error| error.kind()), Err(ErrorKind::Corrupt));
+    write(&store, own(a), vec![Op::Settle(Seq(3))]).expect("it is written");
     drop(store);
     // The seal of the damaged row is as it was: it is found by whoever reads it.
     assert_eq!(told(tree.rows()), [""; 0]);
