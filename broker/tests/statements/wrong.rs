@@ -15,6 +15,8 @@ mod altering;
 mod between;
 mod connecting;
 mod mishearing;
+mod ordering;
+mod sharing;
 
 use between::Between;
 

@@ -13,10 +13,13 @@ mod flow;
 mod framing;
 mod keep_alive;
 mod message_properties;
+mod ordering;
 mod publish;
 mod qos;
 mod retained;
 mod session;
+mod shared;
+mod size_limits;
 mod strings;
 mod subscribe;
 mod topic_alias;
@@ -33,6 +36,7 @@ pub const CHAPTERS: &[Chapter] = &[
     client_id::CHAPTER,
     keep_alive::CHAPTER,
     connect_properties::CHAPTER,
+    size_limits::CHAPTER,
     will::CHAPTER,
     connack::CHAPTER,
     publish::CHAPTER,
@@ -45,6 +49,8 @@ pub const CHAPTERS: &[Chapter] = &[
     auth::CHAPTER,
     session::CHAPTER,
     qos::CHAPTER,
+    ordering::CHAPTER,
     topics::CHAPTER,
+    shared::CHAPTER,
     flow::CHAPTER,
 ];
