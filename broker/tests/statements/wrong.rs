@@ -12,8 +12,10 @@ use crate::backend::Backend;
 use crate::house::House;
 
 mod altering;
+mod authenticating;
 mod between;
 mod connecting;
+mod flow;
 mod mishearing;
 mod ordering;
 mod sharing;
@@ -51,11 +53,11 @@ pub(crate) fn each(lie: impl FnMut(Way, &mut Packet<'static>) + Send + 'static) 
     })
 }
 
-/// Runs every case against the wrong broker.
-fn is_caught(what: &str, wrong: &'static Wrong) {
+/// Runs every case against the wrong broker in this setting.
+fn is_caught(what: &str, house: House, wrong: &'static Wrong) {
     Backend::Memory.talk(|| async {
         let between = |target| Arc::new(Between::new(target, wrong.lie)) as _;
-        let report = House::Plain.run_through(Options::default(), between).await;
+        let report = house.run_through(Options::default(), between).await;
         let failed: BTreeSet<_> = report.failures().map(|case| case.id.as_str()).collect();
         for case in wrong.caught_by {
             assert!(failed.contains(case), "{what}: {case} does not notice; {failed:?} do");
@@ -72,14 +74,17 @@ fn is_caught(what: &str, wrong: &'static Wrong) {
     });
 }
 
-/// One test of each wrong broker of a file.
+/// One test of each wrong broker of a file; `in House::Guarded;` before them: in another setting than the plain one.
 macro_rules! wrong_brokers {
     ($($name:ident: $wrong:expr;)+) => {
+        $crate::wrong::wrong_brokers! { in $crate::house::House::Plain; $($name: $wrong;)+ }
+    };
+    (in $house:expr; $($name:ident: $wrong:expr;)+) => {
         $(
             #[test]
             fn $name() {
                 static WRONG: $crate::wrong::Wrong = $wrong;
-                $crate::wrong::is_caught(stringify!($name), &WRONG);
+                $crate::wrong::is_caught(stringify!($name), $house, &WRONG);
             }
         )+
     };

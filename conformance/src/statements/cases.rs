@@ -3,10 +3,12 @@
 use super::case::Chapter;
 
 mod auth;
+mod auth_steps;
 mod client_id;
 mod connack;
 mod connect;
 mod connect_properties;
+mod connect_values;
 mod credentials;
 mod disconnect;
 mod flow;
@@ -36,6 +38,7 @@ pub const CHAPTERS: &[Chapter] = &[
     client_id::CHAPTER,
     keep_alive::CHAPTER,
     connect_properties::CHAPTER,
+    connect_values::CHAPTER,
     size_limits::CHAPTER,
     will::CHAPTER,
     connack::CHAPTER,
@@ -47,6 +50,7 @@ pub const CHAPTERS: &[Chapter] = &[
     unsubscribe::CHAPTER,
     disconnect::CHAPTER,
     auth::CHAPTER,
+    auth_steps::CHAPTER,
     session::CHAPTER,
     qos::CHAPTER,
     ordering::CHAPTER,
