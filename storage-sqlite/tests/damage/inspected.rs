@@ -6,21 +6,20 @@ use opifex_conformance::block_on;
 use opifex_conformance::script::START;
 use opifex_storage::Persistence;
 use opifex_storage::transfer::{self, Event};
-use opifex_storage_sqlite::SqliteStore;
 use rusqlite::Connection;
 
 use crate::hidden::lose_one;
-use crate::scene::{copy, filled, small};
+use crate::scene::{copy, filled, open, small};
 
 fn inspected(dir: &Path) -> Vec<String> {
-    let store = SqliteStore::open(dir).expect("it opens");
+    let store = open(dir).expect("it opens");
     let found = block_on(store.inspect()).expect("it is read");
     found.iter().map(ToString::to_string).collect()
 }
 
 /// What `opifex store check` says.
 fn checked(dir: &Path) -> Vec<String> {
-    let store = SqliteStore::open(dir).expect("it opens");
+    let store = open(dir).expect("it opens");
     let mut lines = Vec::new();
     let tell = |event: Event<'_>| {
         if let Event::Fault(line) = event {

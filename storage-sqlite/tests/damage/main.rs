@@ -12,11 +12,10 @@ use std::fs;
 use opifex_conformance::block_on;
 use opifex_conformance::script::{connect, topic};
 use opifex_storage::{Author, ErrorKind, Op, PageLimit, Persistence, Seq};
-use opifex_storage_sqlite::SqliteStore;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::scene::{Shown, check, copy, filled, read_all, submit};
+use crate::scene::{Shown, check, copy, filled, open, read_all, submit};
 
 #[test]
 fn a_store_that_is_whole_shows_no_damage() {
@@ -80,7 +79,7 @@ fn a_damaged_counter_gives_no_number() {
     let db = Connection::open(dir.path().join("opifex.db")).expect("it opens");
     db.execute("UPDATE counters SET value = value - 1", []).expect("it is changed");
     drop(db);
-    let store = SqliteStore::open(dir.path()).expect("it opens");
+    let store = open(dir.path()).expect("it opens");
     let error = block_on(store.open_session(connect("new"))).expect_err("an epoch would come again");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("table counters with name \"epoch\""), "{error}");
@@ -100,7 +99,7 @@ fn damaged_records_can_be_removed_and_count_no_more() {
         db.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).expect("it counts")
     };
     drop(db);
-    let store = SqliteStore::open(dir.path()).expect("it opens");
+    let store = open(dir.path()).expect("it opens");
     // This takes the will of the last connection with it.
     let opened = block_on(store.open_session(connect("client-0"))).expect("it opens");
     let before = bodies();
@@ -124,7 +123,7 @@ fn an_open_names_the_subscriptions_and_ids_that_it_leaves_out() {
     )
     .expect("it is changed");
     drop(db);
-    let store = SqliteStore::open(dir.path()).expect("it opens");
+    let store = open(dir.path()).expect("it opens");
     let opened = block_on(store.open_session(connect("client-0"))).expect("it opens");
     assert_eq!((opened.subscriptions.len(), opened.inbound.len()), (2, 2));
     let lines: Vec<_> = opened.damaged.iter().map(ToString::to_string).collect();
@@ -147,7 +146,7 @@ fn a_zeroed_header_is_refused() {
 fn crashed() -> (TempDir, Shown) {
     let dir = filled();
     let whole = read_all(dir.path()).expect("it is read");
-    let store = SqliteStore::open(dir.path()).expect("it opens");
+    let store = open(dir.path()).expect("it opens");
     submit(&store, Author::Broker, vec![Op::Unretain(topic("home/room0/lamp"))]);
     (copy(dir.path()), whole)
 }

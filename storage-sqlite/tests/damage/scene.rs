@@ -13,7 +13,7 @@ use opifex_storage::{
     Author, Batch, Durability, ErrorKind, NewWill, Op, OpenSession, OpenedSession, PageLimit, Persistence,
     RecordKind, Result, Seq, SessionExpiry, SessionId,
 };
-use opifex_storage_sqlite::SqliteStore;
+use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -48,6 +48,11 @@ pub(crate) fn directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
+/// Opens a store with a small reserve: to write the usual one took most of the time of all that is opened here.
+pub(crate) fn open(dir: &Path) -> Result<SqliteStore> {
+    SqliteStore::open(SqliteOptions { reserve_bytes: 256 << 10, ..SqliteOptions::new(dir) })
+}
+
 fn filled_with(size: &Size) -> TempDir {
     let dir = directory();
     let db = Connection::open(dir.path().join("opifex.db")).expect("it opens");
@@ -55,7 +60,7 @@ fn filled_with(size: &Size) -> TempDir {
     db.execute_batch(&format!("PRAGMA page_size = {page_bytes}; PRAGMA auto_vacuum = INCREMENTAL; VACUUM"))
         .expect("it is set");
     drop(db);
-    let store = SqliteStore::open(dir.path()).expect("it opens");
+    let store = open(dir.path()).expect("it opens");
     let sessions: Vec<OpenedSession> = (0..size.sessions)
         .map(|n| {
             let will = NewWill {
@@ -106,12 +111,12 @@ pub(crate) struct Shown {
 }
 
 pub(crate) fn read_all(dir: &Path) -> Result<Shown> {
-    read(&SqliteStore::open(dir)?)
+    read(&open(dir)?)
 }
 
 /// The same, and what each client gets that comes back.
 pub(crate) fn read_and_open(dir: &Path) -> Result<Shown> {
-    let store = SqliteStore::open(dir)?;
+    let store = open(dir)?;
     let mut shown = read(&store)?;
     // One that fails may close the store, which the next one learns.
     let mut has_failed = false;
