@@ -51,6 +51,8 @@
 //! | `cargo test --test conformance queue::` | one group |
 //! | `OPIFEX_CONFORMANCE_TIER=long cargo test --release --test conformance` | the same cases with all that there is: a million messages, more histories, more crashes |
 //! | `OPIFEX_CONFORMANCE_REPORT=/tmp/report cargo test --test conformance` | writes `/tmp/report/mine.json` and `mine.md` as well. A relative folder begins at the crate |
+//! | `OPIFEX_CONFORMANCE_SEED=7 cargo test --test conformance model::` | one history at random, or the moments of one run of kills, once more, as a failure names them |
+//! | `OPIFEX_CONFORMANCE_SHRINK=600 cargo test --test conformance model::` | makes a history that disagrees shorter for up to ten minutes; one without, with 0 not at all |
 //!
 //! # What a verdict means
 //!

@@ -14,7 +14,7 @@ use crate::verdict::Notes;
 use crate::{Factory, Verdict};
 
 mod birth;
-mod reading;
+pub(crate) mod reading;
 
 /// A store in a place of its own. The place is destroyed with it.
 ///

@@ -27,6 +27,9 @@ use crate::{Factory, Subject};
 /// The variable that repeats one history.
 const VARIABLE: &str = "OPIFEX_CONFORMANCE_SEED";
 
+/// The variable that says for how many seconds at most a history that disagrees is made shorter; 60 without.
+const SHRINK: &str = "OPIFEX_CONFORMANCE_SHRINK";
+
 /// What is run.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Plan {
@@ -79,11 +82,12 @@ fn all<F: Factory>(s: &Subject<F>, plan: Plan) -> Result<u64, String> {
 
 /// Draws one history and runs it; when it disagrees, answers the shortest script that does.
 fn one<F: Factory>(s: &Subject<F>, seed: u64, plan: Plan) -> Result<(), String> {
+    let secs = shrink_secs()?;
     let config = Config {
         cases: 1,
         failure_persistence: None,
-        max_shrink_iters: 20_000,
-        max_shrink_time: 60_000,
+        max_shrink_iters: if secs == 0 { 0 } else { 20_000 },
+        max_shrink_time: secs * 1_000,
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, rng(seed));
@@ -102,6 +106,12 @@ fn one<F: Factory>(s: &Subject<F>, seed: u64, plan: Plan) -> Result<(), String> 
         Err(TestError::Abort(reason)) => Err(format!("no history could be drawn from {seed}: {reason}")),
         Err(TestError::Fail(reason, (_, steps, _))) => Err(report(seed, &steps, reason.message())),
     }
+}
+
+fn shrink_secs() -> Result<u32, String> {
+    let Ok(text) = env::var(SHRINK) else { return Ok(60) };
+    let secs = text.parse().ok().filter(|secs: &u32| *secs <= 3_600);
+    secs.ok_or_else(|| format!("{SHRINK} is a number of seconds up to 3600, not `{text}`"))
 }
 
 /// What a history is drawn with. (ChaCha, which proptest has by default, takes most of a run in a debug build: drawing

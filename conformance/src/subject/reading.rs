@@ -15,6 +15,16 @@ const PAGE_ITEMS: usize = 50;
 /// A walk that takes more pages than this does not end.
 const MAX_PAGES: usize = 100_000;
 
+/// One page looks at no more than this, whatever it finds: somebody waits for it, or for what it holds.
+const MAX_EXAMINED: usize = 20_000;
+
+/// The work of a page is counted, and bounded.
+pub(crate) fn counts_its_work<T>(page: &Page<T>) {
+    let (shown, examined) = (page.items.len(), page.examined);
+    assert!(examined >= shown, "a page shows {shown} items and says that it looked at {examined}");
+    assert!(examined <= MAX_EXAMINED, "one page looked at {examined}");
+}
+
 /// Reading.
 impl<F: Factory> Subject<F> {
     /// A session's whole queue.
@@ -24,7 +34,10 @@ impl<F: Factory> Subject<F> {
         loop {
             let page = self.store().queue(session, after, PageLimit::items(PAGE_ITEMS)).await;
             let page = page.expect("a queue can be read");
-            after = page.items.last().map_or(after, |last| last.seq);
+            for entry in &page.items {
+                assert!(entry.seq > after, "a page of a queue has {} behind {after}", entry.seq);
+                after = entry.seq;
+            }
             let empty = page.items.is_empty();
             entries.extend(page.items);
             if !page.more {
@@ -83,6 +96,7 @@ impl<F: Factory> Subject<F> {
             let page = self.store().scan(kind, cursor, PageLimit::items(PAGE_ITEMS)).await;
             let page = page.expect("records can be read");
             assert!(page.items.len() <= PAGE_ITEMS, "a page holds more than it may");
+            counts_its_work(&page);
             items.extend(page.items);
             if page.next.is_none() {
                 return items;
@@ -135,6 +149,7 @@ impl<F: Factory> Subject<F> {
     pub async fn due(&self, now: Timestamp) -> Vec<Due> {
         let page =
             self.store().due(self.advance(now), PageLimit::items(1000)).await.expect("due items can be read");
+        counts_its_work(&page);
         page.items
     }
 

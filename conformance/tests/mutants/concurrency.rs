@@ -118,7 +118,8 @@ mutants! {
                 } else if also.is_another() {
                     // Some come behind the end, whoever is quicker.
                     let wait = ended.1.wait_timeout_while(has_ended, Duration::from_secs(5), |ended| !*ended);
-                    drop(wait.expect("nobody panics with it"));
+                    // Where nothing ends, that is waited for once.
+                    *wait.expect("nobody panics with it").0 = true;
                     for outcome in outcomes {
                         let queued = opifex_storage::TargetOutcome::Queued {
                             seq: opifex_storage::Seq(1),
@@ -153,7 +154,8 @@ mutants! {
             half.1.notify_all();
             if seen.1 == 0 {
                 let wait = half.1.wait_timeout_while(seen, Duration::from_secs(5), |seen| seen.1 == 0);
-                drop(wait.expect("nobody panics with it"));
+                // Where nobody reads, that is waited for once.
+                wait.expect("nobody panics with it").0.1 += 1;
             } else {
                 drop(seen);
             }

@@ -240,6 +240,11 @@ mutants! {
     /// the number of due items that is asked for is not kept
     "EXP-23" a_page_of_due_items_has_no_limit: honest().due(|engine, (now, _)| engine.due(now, crate::engine::EVERYTHING));
 
+    /// a page of what is due says that it looked at nothing
+    "EXP-23" a_page_of_due_items_does_not_count_its_work: honest().due(|engine, (now, limit)| {
+        Ok(opifex_storage::Page { examined: 0, ..engine.due(now, limit)? })
+    });
+
     /// asking takes: who asks and dies has lost it
     "EXP-24" asking_for_what_is_due_claims_it: {
         let asked = Mutex::new(HashSet::new());

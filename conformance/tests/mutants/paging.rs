@@ -61,6 +61,11 @@ mutants! {
     /// a page has as many items as there are
     "PAG-01" pages_have_no_limit: honest().scan(|engine, (kind, cursor, _)| engine.scan(kind, cursor, EVERYTHING));
 
+    /// a page says that it looked at nothing
+    "PAG-01" a_page_does_not_count_its_work: honest().scan(|engine, (kind, cursor, limit)| {
+        Ok(Page { examined: 0, ..engine.scan(kind, cursor, limit)? })
+    });
+
     /// a page of no items has none, and the next one begins where it began
     "PAG-03" a_page_of_nothing_goes_nowhere: honest().scan(|engine, (kind, cursor, limit)| match limit.items {
         0 => Ok(Page { next: Some(cursor.unwrap_or(Cursor(Bytes::new()))), ..Page::new() }),
