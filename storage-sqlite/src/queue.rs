@@ -347,7 +347,9 @@ impl State<'_> {
         seen_behind: u64,
         queued: u64,
     ) -> Result<Option<StoreError>> {
-        let sql = "SELECT count(*) FROM queue WHERE session = ?1 AND seq BETWEEN 1 AND ?2";
+        // A search believes the keys at both ends. One between them may be damaged, and the walk has passed it over.
+        let sql = "SELECT ifnull(sum(session = ?1 AND seq BETWEEN 1 AND ?2), 0) FROM queue \
+                   WHERE session = ?1 AND seq BETWEEN 1 AND ?2";
         let before = self.find(sql, [int(session.0), int(after.0)], |row| uint(row, 0))?.unwrap_or(0);
         Ok(QUEUE.hidden(session, before + seen_behind, queued))
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::scene::{copy, read_all, small};
+use crate::scene::{check, copy, filled, read_all, small};
 
 /// Has the page of a table or an index say that it has one row less. Answers how many there were.
 pub(crate) fn lose_one(dir: &Path, name: &str) -> u16 {
@@ -80,5 +80,30 @@ fn a_retained_key_that_turns_into_a_text_is_named_and_a_walk_shows_the_rest() {
         };
         let lost = &walked(&whole.records) - &walked(&shown.records);
         assert_eq!(lost.len(), 1, "room {room}: {lost:?}");
+    }
+}
+
+/// One bit of its key, and a walk in pages that begins in front of it takes it for one of those behind the walk, while the
+/// pages that follow count it among those that were shown.
+#[test]
+fn an_entry_with_the_key_of_an_earlier_session_is_missed_by_its_number() {
+    let dir = filled();
+    let whole = read_all(dir.path()).expect("it is read");
+    let database = fs::read(dir.path().join("opifex.db")).expect("it is there");
+    // The number of session 1 has no byte of its own.
+    for session in 2..=5 {
+        // The header of a released entry, with the types of its columns, then session, number and packet id.
+        let is_row = |row: &[u8]| {
+            row.starts_with(&[12, 1, 1, 0, 8, 9, 8, 1, 0, 0, 0]) && row[12..].starts_with(&[session, 3, 8])
+        };
+        let at = database.windows(15).position(is_row).expect("it is there");
+        let mut damaged = database.clone();
+        damaged[at + 12] = 0;
+        let place = copy(dir.path());
+        fs::write(place.path().join("opifex.db"), damaged).expect("it is written");
+        let shown = read_all(place.path());
+        check(&shown, &whole, &format!("session {session}"));
+        let lost = shown.map(|shown| whole.records.difference(&shown.records).count());
+        assert!(lost.is_ok_and(|lost| lost > 0), "session {session}");
     }
 }
