@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use opifex_storage::{
-    Due, DueItem, ErrorKind, Op, OpenSession, OpenedSession, Outcome, RecordKind, Seq, TargetOutcome,
+    Due, DueItem, ErrorKind, Op, OpenSession, OpenedSession, Outcome, RecordKind, RecordVersion, Seq,
+    TargetOutcome,
 };
 
 use crate::script::{START, at, connect, expiring, id, message, packet_id, subscription, target};
@@ -107,7 +108,7 @@ pub async fn subscriptions_and_inbound_ids_are_remains_too<F: Factory>(s: Subjec
 
 /// Nobody else may remove what another session has.
 pub async fn only_the_claim_of_the_end_may_purge<F: Factory>(s: Subject<F>) {
-    let (c, _) = ended(&s).await;
+    let (c, due) = ended(&s).await;
     let other = s.connect("d").await;
     s.retain(expiring("r", "", START)).await;
     let claims = s.due(START).await;
@@ -116,6 +117,8 @@ pub async fn only_the_claim_of_the_end_may_purge<F: Factory>(s: Subject<F>) {
     for batch in [s.by_broker(), s.by(&other), s.by_claim(retained, START)] {
         s.refuse(batch.with(Op::Purge { limit: 10 }), ErrorKind::Unsupported).await;
     }
+    let another = Due { version: RecordVersion(due.version.0 + 1), ..due };
+    s.refuse(s.by_claim(&another, START).with(Op::Purge { limit: 10 }), ErrorKind::Conflict).await;
     assert_eq!(s.seqs(id(&c)).await.len(), 5);
 }
 

@@ -168,6 +168,17 @@ mutants! {
         Ok(outcomes)
     });
 
+    /// the end of a session is claimed by whatever version
+    "CLE-08" an_end_is_claimed_by_another_version: honest().batches(|engine, batch| {
+        let dues = engine.due(batch.now, EVERYTHING).map(|page| page.items).unwrap_or_default();
+        if let Author::Claim(due) = &mut batch.author
+            && matches!(due.item, DueItem::SessionEnded(_))
+            && let Some(known) = dues.iter().find(|known| known.item == due.item)
+        {
+            due.version = known.version;
+        }
+    });
+
     /// claiming the end of a session removes what it left
     "CLE-09" a_claim_of_the_end_purges: honest().batches(|_, batch| {
         if let (Author::Claim(Due { item: DueItem::SessionEnded(_), .. }), true) = (&batch.author, batch.ops.is_empty()) {
