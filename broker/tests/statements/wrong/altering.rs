@@ -232,12 +232,12 @@ wrong_brokers! {
             }
         }),
     };
-    it_knows_every_packet_id: Wrong {
+    it_answers_an_unknown_packet_id_with_another_one: Wrong {
         breaks: &["U5-28"],
-        caught_by: &["qos::an_unknown_packet_id_is_told_and_nothing_closes"],
+        caught_by: &["qos::an_unknown_packet_id_closes_nothing"],
         lie: || out(|packet| match packet {
-            Packet::Pubrel(ack) => ack.reason = ReasonCode::Success,
-            Packet::Pubcomp(ack) => ack.reason = ReasonCode::Success,
+            Packet::Pubrel(ack) if ack.reason == ReasonCode::PacketIdentifierNotFound => ack.packet_id = PacketId::MAX,
+            Packet::Pubcomp(ack) if ack.reason == ReasonCode::PacketIdentifierNotFound => ack.packet_id = PacketId::MAX,
             _ => {}
         }),
     };
