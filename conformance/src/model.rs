@@ -8,7 +8,7 @@
 //! [`due`], then how a store is held against it: [`step`] (a history in words), [`world`] (what the words mean at a moment),
 //! [`keyed`] (batches that come again), [`history`] (histories at random), [`run`], [`moved`] (into another store) and
 //! [`compare`]. What several threads saw: [`race`] and [`linear`]; calls that were dropped: [`dropped`]; what
-//! became of calls in doubt: [`doubt`].
+//! became of calls in doubt: [`doubt`], and of the numbers that they told: [`spent`].
 
 pub(crate) mod batch;
 pub(crate) mod compare;
@@ -24,6 +24,7 @@ pub(crate) mod queue;
 pub(crate) mod race;
 pub(crate) mod run;
 pub(crate) mod session;
+pub(crate) mod spent;
 pub(crate) mod step;
 pub(crate) mod world;
 

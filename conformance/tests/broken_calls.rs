@@ -76,3 +76,10 @@ fn a_batch_that_is_applied_again_is_found_by_losing_its_answer() {
 fn a_store_without_keys_that_claims_them_is_found_by_a_batch_in_doubt() {
     caught(Breakage::HasNoKeys, "FAU-04");
 }
+
+#[test]
+fn a_number_that_a_failed_commit_told_and_that_is_given_again_is_found_by_a_careful_caller() {
+    let report = caught(Breakage::GivesNumbersAgain, "FAU-05");
+    assert!(report.contains("Seq(2)") && report.contains("Seq(3)"), "{report}");
+    passed(Breakage::GivesNumbersAgain, "QUE-01");
+}

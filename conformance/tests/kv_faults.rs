@@ -6,9 +6,11 @@ mod tree;
 
 use std::sync::{Arc, Mutex};
 
-use opifex_conformance::{Factory, run_by_id};
+use opifex_conformance::script::{START, connect, message, target};
+use opifex_conformance::{Factory, block_on, run_by_id};
 use opifex_storage::{
-    Durability, ErrorKind, KvCapabilities, KvPersistence, OrderedKv, Result, StoreError, WriteBatch,
+    Author, Batch, Durability, ErrorKind, KvCapabilities, KvPersistence, Op, OpenedSession, OrderedKv,
+    Outcome, PageLimit, Persistence, Result, Seq, StoreError, TargetOutcome, WriteBatch,
 };
 use tree::{Seen, Tree};
 
@@ -146,4 +148,78 @@ fn a_write_that_is_done_and_not_known_of() {
 #[test]
 fn a_sync_that_fails() {
     assert!(at_every_place(Failure::Unsynced) > 10);
+}
+
+/// A store whose next writes are refused while this is so, and a session.
+fn refusing() -> (KvPersistence<Failing>, impl Fn(bool), OpenedSession) {
+    let plan = Plan { failure: Failure::Refuses, left: 0, opening: true, struck: false };
+    let plan = Arc::new(Mutex::new(plan));
+    let store = KvPersistence::open(Failing { tree: Tree::new(true), plan: Arc::clone(&plan) });
+    let store = store.expect("it is empty");
+    let session = block_on(store.open_session(connect("c"))).expect("it is well");
+    let refuse = move |refuses: bool| {
+        let mut plan = plan.lock().expect("nobody panics with it");
+        (plan.opening, plan.struck) = (!refuses, false);
+    };
+    (store, refuse, session)
+}
+
+/// Queues a message for the session. Answers its number, and whether it is durable.
+fn enqueue(store: &KvPersistence<Failing>, session: &OpenedSession, payload: &str) -> (Seq, bool) {
+    let targets = vec![target(session.session.id)];
+    let op = Op::Enqueue { message: Arc::new(message("t", payload)), targets };
+    let batch = Batch::new(Author::Broker, Durability::Process, START).with(op);
+    let receipt = block_on(store.submit(batch)).expect("it is ordered");
+    let seq = match receipt.outcomes() {
+        [Outcome::Enqueued(targets)] => match targets[..] {
+            [TargetOutcome::Queued { seq, .. }] => seq,
+            ref other => panic!("not queued: {other:?}"),
+        },
+        other => panic!("no enqueue: {other:?}"),
+    };
+    (seq, block_on(receipt.durable()).is_ok())
+}
+
+#[test]
+fn a_settlement_of_what_a_refused_write_took_along_meets_no_other_message() {
+    let (store, refuse, c) = refusing();
+    for n in 1..=3 {
+        refuse(true);
+        assert_eq!(enqueue(&store, &c, "lost"), (Seq(n), false));
+    }
+    refuse(false);
+    assert_eq!(enqueue(&store, &c, "kept"), (Seq(4), true));
+    let author = Author::Session(c.session.id, c.session.epoch);
+    let settle = (1..=3)
+        .fold(Batch::new(author, Durability::Process, START), |batch, n| batch.with(Op::Settle(Seq(n))));
+    let settled = block_on(store.submit(settle)).expect("it is ordered");
+    assert_eq!(settled.outcomes(), [Outcome::Absent, Outcome::Absent, Outcome::Absent]);
+    let page = block_on(store.queue(c.session.id, Seq::ZERO, PageLimit::items(9))).expect("it is read");
+    let queued: Vec<_> = page.items.iter().map(|entry| entry.seq).collect();
+    assert_eq!((queued, page.final_up_to), (vec![Seq(4)], Seq(4)));
+    assert_eq!(enqueue(&store, &c, "next"), (Seq(5), true));
+}
+
+#[test]
+fn whoever_opens_a_session_learns_how_far_its_numbers_were_told() {
+    let (store, refuse, c) = refusing();
+    refuse(true);
+    assert_eq!(enqueue(&store, &c, "lost"), (Seq(1), false));
+    refuse(false);
+    let again = block_on(store.open_session(connect("c"))).expect("it is well");
+    assert_eq!((again.session.id, again.session.next_seq), (c.session.id, Seq(2)));
+    let page = block_on(store.queue(c.session.id, Seq::ZERO, PageLimit::items(9))).expect("it is read");
+    assert_eq!(page.final_up_to, Seq(1), "nobody waits for it");
+}
+
+#[test]
+fn a_session_that_ended_in_the_transaction_that_failed_has_spent_its_numbers() {
+    let (store, refuse, c) = refusing();
+    refuse(true);
+    let op = Op::Enqueue { message: Arc::new(message("t", "lost")), targets: vec![target(c.session.id)] };
+    let ends = Batch::new(Author::Broker, Durability::Process, START).with(op);
+    let receipt = block_on(store.submit(ends.with(Op::EndSession(c.session.id)))).expect("it is ordered");
+    block_on(receipt.durable()).expect_err("it is refused");
+    refuse(false);
+    assert_eq!(enqueue(&store, &c, "kept"), (Seq(2), true));
 }

@@ -16,13 +16,14 @@ use opifex_packet::TopicFilter;
 use crate::{
     Batch, Capabilities, CommitCounts, Cursor, Due, ErrorKind, KvCapabilities, OpenSession, OpenedSession,
     OrderedKv, Page, PageLimit, Persistence, QueuePage, Receipt, Record, RecordKind, Result, Retained, Seq,
-    SessionId, StoreError, Timestamp,
+    SessionId, SpentNumbers, StoreError, Timestamp,
 };
 
 mod census;
 mod commitment;
 mod founding;
 mod mailbox;
+mod numbers;
 mod oneshot;
 mod page;
 mod reader;
@@ -85,6 +86,7 @@ impl<K: OrderedKv> KvPersistence<K> {
             closed: Arc::clone(&closed),
             done: Arc::clone(&done),
             counters,
+            spent: SpentNumbers::default(),
             strongest: declared.durability,
             max_retained: declared.max_retained_messages,
             unsynced: false,

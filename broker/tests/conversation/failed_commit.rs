@@ -186,3 +186,39 @@ fn a_completion_that_was_not_recorded_brings_pubrel_again() {
         peer.expect_silence().await;
     });
 }
+
+#[test]
+fn a_settlement_that_is_on_its_way_when_a_commit_fails_settles_nothing_else() {
+    over_a_failing_engine(async |broker, engine| {
+        let mut keeper = durable(&broker).await;
+        keeper.subscribe("a", QoS::AtLeastOnce).await;
+        let mut sender = Peer::v5(&broker, "s").await;
+        let mut other = Peer::v5(&broker, "other").await;
+        engine.hold(true);
+        sender.send(publish("a", "lost", QoS::AtLeastOnce)).await;
+        // It is ordered, and its commit is under way.
+        let lost = keeper.receive_publish().await;
+        assert_eq!(text(&lost), "lost");
+        // Both wait for the store behind it, in this order: what is queued could be settled.
+        other.send(publish("a", "kept", QoS::AtLeastOnce)).await;
+        submitted().await;
+        keeper.send(Puback::new(lost.delivery.packet_id().unwrap())).await;
+        submitted().await;
+        engine.fail_once();
+        engine.hold(false);
+        sender.expect_disconnect(ReasonCode::QuotaExceeded).await;
+        other.expect(Puback::new(id(77))).await;
+        assert_eq!(engine.failed(), 1);
+        assert_eq!(until_disconnected(keeper).await.as_slice(), &[] as &[String]);
+        let mut keeper = back(&broker).await;
+        assert_eq!(keeper.receive_text().await, "kept");
+        keeper.expect_silence().await;
+    });
+}
+
+/// Lets every task come to where it waits for the store.
+async fn submitted() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

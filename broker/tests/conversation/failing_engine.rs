@@ -2,7 +2,7 @@
 //! fails, as on a disk that is full.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 use opifex_storage::{
@@ -15,12 +15,15 @@ type Rows = BTreeMap<Bytes, Bytes>;
 #[derive(Clone, Default)]
 pub(crate) struct FailingEngine {
     state: Arc<Mutex<State>>,
+    let_go: Arc<Condvar>,
 }
 
 #[derive(Default)]
 struct State {
     rows: Arc<Rows>,
-    fails: bool,
+    /// So many of the next writes.
+    fails: usize,
+    holds: bool,
     failed: usize,
 }
 
@@ -30,7 +33,18 @@ pub(crate) struct Seen(Arc<Rows>);
 impl FailingEngine {
     /// From here on every write fails, or none.
     pub(crate) fn fail(&self, fails: bool) {
-        self.state.lock().unwrap().fails = fails;
+        self.state.lock().unwrap().fails = if fails { usize::MAX } else { 0 };
+    }
+
+    /// The next write fails, or the one that waits, and no other.
+    pub(crate) fn fail_once(&self) {
+        self.state.lock().unwrap().fails = 1;
+    }
+
+    /// From here on every write waits, or none does any more.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.state.lock().unwrap().holds = holds;
+        self.let_go.notify_all();
     }
 
     /// How many writes have failed.
@@ -56,8 +70,10 @@ impl OrderedKv for FailingEngine {
     }
 
     fn write(&self, batch: &WriteBatch) -> Result<()> {
-        let mut state = self.state.lock().unwrap();
-        if state.fails {
+        let state = self.state.lock().unwrap();
+        let mut state = self.let_go.wait_while(state, |state| state.holds).unwrap();
+        if state.fails > 0 {
+            state.fails -= usize::from(state.fails != usize::MAX);
             state.failed += 1;
             return Err(StoreError::not_applied(ErrorKind::Full, "no space left on device"));
         }

@@ -57,7 +57,8 @@ pub async fn a_batch_in_doubt_is_submitted_again_by_its_key<F: Factory>(s: Subje
     }
 }
 
-/// A careful caller ends where the model does, whatever fails below it. Over an engine that fails on command this is
+/// A careful caller ends where the model does, whatever fails below it, and is told no number a second time that went with
+/// a commit which failed. Over an engine that fails on command this is
 /// the case to run by its id, once for each place where it can fail.
 pub async fn a_careful_caller_ends_where_the_model_does<F: Factory>(s: Subject<F>) {
     for seed in 0..Tier::of(2, 40) {
@@ -124,6 +125,6 @@ async fn carefully<F: Factory>(run: &mut Run<F>, steps: &[Step]) -> Result<(), S
         let told = |what: String| format!("step {} ({step}): {what}", index + 1);
         run.carefully(step).await.map_err(told)?;
     }
-    run.read_again().await;
+    run.read_again().await?;
     run.compare(3).await.map_err(|what| format!("in the end: {what}"))
 }

@@ -32,6 +32,7 @@ impl<F: Factory> Run<F> {
         self.loses_answers = number % 5 == 4;
         for kind in KINDS {
             let shown = self.scan(kind, limit).await?;
+            let shown = shown.into_iter().map(|record| self.as_written_next(record)).collect();
             same(&format!("the walk of {kind:?}"), shown, self.records(kind))?;
         }
         for id in self.sessions_ever() {

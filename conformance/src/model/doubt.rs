@@ -2,7 +2,7 @@
 //! must be where it was, or where the call leads; which of the two, it is asked.
 
 use opifex_storage::{
-    Batch, Certainty, Epoch, ErrorKind, OpenSession, OpenedSession, PageLimit, Persistence, Record,
+    Batch, Certainty, Epoch, ErrorKind, OpenSession, OpenedSession, Outcome, PageLimit, Persistence, Record,
     RecordKind, RecordVersion, StoreError,
 };
 
@@ -90,7 +90,7 @@ impl<F: Factory> Run<F> {
                 Call::Nothing => break,
                 Call::Move | Call::SubmitAgain(..) => unreachable!("careful callers stay where they are"),
                 Call::Reopen => {
-                    self.open_again().await;
+                    self.open_again().await?;
                     break;
                 }
                 Call::Open(open) => match self.subject.store().open_session(open.clone()).await {
@@ -100,7 +100,7 @@ impl<F: Factory> Run<F> {
                         break;
                     }
                     Err(error) => {
-                        self.after(&error).await;
+                        self.after(&error).await?;
                         if error.certainty() == Certainty::Unknown {
                             let opened = self.was_opened(&open).await?;
                             self.note(step, &opened);
@@ -113,9 +113,9 @@ impl<F: Factory> Run<F> {
                 Call::Submit(batch) => match self.submit_carefully(&batch).await? {
                     Done::Applied => break,
                     Done::Refused => break,
-                    Done::InDoubt(error) => {
+                    Done::InDoubt(error, told) => {
                         failures += 1;
-                        self.after(&error).await;
+                        let is_still_open = !self.after(&error).await?;
                         let was_applied = self.was_applied(&batch).await?;
                         if was_applied && error.certainty() == Certainty::NotApplied {
                             return Err(format!(
@@ -124,6 +124,9 @@ impl<F: Factory> Run<F> {
                         }
                         if was_applied {
                             break;
+                        }
+                        if is_still_open {
+                            self.spend(&batch, &told)?;
                         }
                         error
                     }
@@ -135,7 +138,7 @@ impl<F: Factory> Run<F> {
                 return Err(format!("it fails again and again: {failure}"));
             }
         }
-        self.read_again().await;
+        self.read_again().await?;
         self.compare_due().await?;
         self.world.note_due();
         Ok(failures)
@@ -152,12 +155,15 @@ impl<F: Factory> Run<F> {
                         Ok(Done::Applied)
                     }
                     // It is not durable, and will never be: it is not there then, or it is in doubt.
-                    Err(error) => Ok(Done::InDoubt(error)),
+                    Err(error) => {
+                        self.check_told(batch, &outcomes)?;
+                        Ok(Done::InDoubt(error, outcomes))
+                    }
                 }
             }
             Err(error) => match self.world.model.clone().submit(batch, &mut || RecordVersion(u64::MAX)) {
                 Err(reasons) if reasons.contains(&error.kind()) => Ok(Done::Refused),
-                _ => Ok(Done::InDoubt(error)),
+                _ => Ok(Done::InDoubt(error, Vec::new())),
             },
         }
     }
@@ -168,25 +174,28 @@ impl<F: Factory> Run<F> {
         }
     }
 
-    /// A store that is closed, or says that it has to be, is opened again.
-    async fn after(&mut self, error: &StoreError) {
+    /// A store that is closed, or says that it has to be, is opened again. Answers whether it was.
+    async fn after(&mut self, error: &StoreError) -> Result<bool, String> {
         match error.kind() {
-            ErrorKind::Closed | ErrorKind::Fatal => self.open_again().await,
+            ErrorKind::Closed | ErrorKind::Fatal => self.open_again().await.map(|()| true),
             _ => self.read_again().await,
         }
     }
 
-    /// Opens the store again if it cannot be read.
-    pub(crate) async fn read_again(&mut self) {
-        if self.subject.store().due(self.now(), PageLimit::items(1)).await.is_err() {
-            self.open_again().await;
+    /// Opens the store again if it cannot be read. Answers whether it was.
+    pub(crate) async fn read_again(&mut self) -> Result<bool, String> {
+        let is_closed = self.subject.store().due(self.now(), PageLimit::items(1)).await.is_err();
+        if is_closed {
+            self.open_again().await?;
         }
+        Ok(is_closed)
     }
 
-    async fn open_again(&mut self) {
+    async fn open_again(&mut self) -> Result<(), String> {
         // One that has failed may not be able to close.
         let _ = self.subject.store().close().await;
         self.subject.open_again().await;
+        self.forget_told().await
     }
 }
 
@@ -194,5 +203,6 @@ enum Done {
     Applied,
     /// As the model does.
     Refused,
-    InDoubt(StoreError),
+    /// And what it told before it failed.
+    InDoubt(StoreError, Vec<Outcome>),
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use opifex_packet::PacketId;
 use opifex_storage::{
-    DropReason, FullPolicy, Message, Queued, QueuedState, Seq, Target, TargetOutcome, Timestamp,
+    DropReason, FullPolicy, Message, Queued, QueuedState, Seq, SessionId, Target, TargetOutcome, Timestamp,
 };
 
-use super::Session;
+use super::{Model, Session};
 
 /// The bytes that an entry counts for.
 pub(super) fn size(entry: &Queued) -> u64 {
@@ -20,6 +20,21 @@ pub(super) fn deadline(entry: &Queued) -> Option<Timestamp> {
         return None;
     }
     entry.message.as_ref()?.expires_at
+}
+
+impl Model {
+    /// Numbers below this one are given to nothing any more. Answers the one that was next, if that makes a difference.
+    pub(super) fn skip_to(&mut self, id: SessionId, next: Seq) -> Option<Seq> {
+        let head = &mut self.sessions.get_mut(&id)?.head;
+        (head.next_seq < next).then(|| std::mem::replace(&mut head.next_seq, next))
+    }
+
+    /// The next number is this one after all.
+    pub(super) fn go_back_to(&mut self, id: SessionId, next: Seq) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.head.next_seq = next;
+        }
+    }
 }
 
 impl Session {

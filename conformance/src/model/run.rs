@@ -20,6 +20,7 @@ use proptest_state_machine::ReferenceStateMachine;
 
 use super::declared::Declared;
 use super::history::History;
+use super::spent::Lagging;
 use super::step::Step;
 use super::world::{Call, World};
 use crate::{Factory, Subject};
@@ -184,6 +185,7 @@ pub(crate) struct Run<F: Factory> {
     pub(super) last_epoch: u64,
     /// Whether each page is asked for twice.
     pub(super) loses_answers: bool,
+    pub(super) lagging: Lagging,
 }
 
 impl<F: Factory> Run<F> {
@@ -196,6 +198,7 @@ impl<F: Factory> Run<F> {
             retained_versions: BTreeSet::new(),
             last_epoch: 0,
             loses_answers: false,
+            lagging: Lagging::new(),
         }
     }
 
@@ -253,6 +256,7 @@ impl<F: Factory> Run<F> {
         }
         self.last_epoch = epoch.0;
         let expected = self.world.model.open(open, epoch);
+        self.caught_up(opened.session.id);
         opened.subscriptions.sort_by(|a, b| a.filter.as_str().cmp(b.filter.as_str()));
         if opened != expected {
             return Err(format!("the open answered\n  {opened:?}\nand not\n  {expected:?}"));
@@ -321,11 +325,12 @@ impl<F: Factory> Run<F> {
                 return Err(format!("the batch answered\n  {outcomes:?}\nand not\n  {expected:?}"));
             }
         }
+        self.note_told(batch, answer.as_deref().unwrap_or_default());
         self.note_versions(batch, &versions)
     }
 
     /// A topic never has a version twice.
-    fn note_versions(&mut self, batch: &Batch, versions: &[RecordVersion]) -> Result<(), String> {
+    pub(super) fn note_versions(&mut self, batch: &Batch, versions: &[RecordVersion]) -> Result<(), String> {
         let retained = batch.ops.iter().filter_map(|op| match op {
             opifex_storage::Op::Retain(message) => Some(message.topic.as_str().to_owned()),
             _ => None,

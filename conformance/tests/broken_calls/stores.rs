@@ -11,8 +11,8 @@ use std::thread::{self, ThreadId};
 use opifex_conformance::faults::{Intercept, Intercepted};
 use opifex_conformance::{Factory, block_on};
 use opifex_storage::{
-    Author, Batch, Capabilities, Commit, Durability, ErrorKind, Op, Outcome, Persistence, Receipt, Result,
-    StoreError,
+    Author, Batch, Capabilities, Commit, Durability, ErrorKind, Op, Outcome, PageLimit, Persistence, Receipt,
+    Record, RecordKind, Result, StoreError, Target, TargetOutcome,
 };
 use opifex_storage_memory::{MemoryOptions, MemoryStore};
 
@@ -42,6 +42,8 @@ pub(crate) enum Breakage {
     TakesTheThread,
     /// Claims that it keeps idempotency keys.
     HasNoKeys,
+    /// A commit fails, and the numbers that were told of its entries are given to the next ones.
+    GivesNumbersAgain,
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +151,29 @@ impl Drop for Mind {
     }
 }
 
+/// Answers a batch that queues and clears as if it were applied, and does not apply it.
+async fn take_back(inner: &MemoryStore, batch: &Batch) -> Result<Receipt> {
+    let sessions = inner.scan(RecordKind::Session, None, PageLimit::items(100)).await?;
+    let next = |id| {
+        sessions.items.iter().find_map(|record| match record {
+            Record::Session(session) if session.id == id => Some(session.next_seq),
+            _ => None,
+        })
+    };
+    let told = batch.ops.iter().map(|op| match op {
+        Op::Enqueue { targets, .. } => {
+            let queued = |target: &Target| match next(target.session) {
+                Some(seq) => TargetOutcome::Queued { seq, displaced: Vec::new() },
+                None => TargetOutcome::Gone,
+            };
+            Outcome::Enqueued(targets.iter().map(queued).collect())
+        }
+        _ => Outcome::Done,
+    });
+    let error = StoreError::not_applied(ErrorKind::Retry, "the commit failed");
+    Ok(Receipt::pending(told.collect(), async move { Err(error) }))
+}
+
 /// Applies the ops behind the first `at` of a batch.
 async fn rest(inner: &MemoryStore, batch: &Batch, at: usize) -> Result<Vec<Outcome>> {
     let batch = Batch { ops: batch.ops[at..].to_vec(), guards: Vec::new(), ..batch.clone() };
@@ -219,6 +244,11 @@ impl Intercept<MemoryStore> for Broken {
                 if waiting >= 100 {
                     return Err(StoreError::not_applied(ErrorKind::Retry, "too many wait"));
                 }
+            }
+            Breakage::GivesNumbersAgain
+                if matches!(batch.ops[..], [Op::Enqueue { .. }, Op::Unretain(_)]) && self.next() == 0 =>
+            {
+                return take_back(inner, &batch).await;
             }
             _ => {}
         }

@@ -69,6 +69,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         session.waiting_items += 1;
         session.waiting_bytes += size;
         self.put_session(id, session);
+        self.note_given(id, seq);
         let entry = QueuedRow {
             body,
             size_bytes: size,

@@ -11,9 +11,11 @@ use std::iter::Peekable;
 
 use bytes::Bytes;
 
+use super::numbers::Numbers;
 use crate::encoding::{Counters, SessionRow, StoredRecord, key, seal, unseal};
 use crate::{
-    Epoch, ErrorKind, KvRange, KvSnapshot, RecordVersion, Result, SessionId, StoreError, WriteBatch,
+    Epoch, ErrorKind, KvRange, KvSnapshot, RecordVersion, Result, Seq, SessionId, SpentNumbers, StoreError,
+    WriteBatch,
 };
 
 /// A snapshot and changes on it.
@@ -25,6 +27,9 @@ pub(super) struct Transaction<'a, S> {
     /// The live sessions that were read or changed. No row of one is among the changes until the end.
     sessions: HashMap<SessionId, Held>,
     undo_sessions: Vec<(SessionId, Option<Held>)>,
+    /// Numbers of entries that are not given again.
+    spent: &'a SpentNumbers,
+    numbers: Numbers,
     room: Room,
     /// Numbers are never taken back: one that somebody may have seen is not given again. What is counted is.
     counters: &'a mut Counters,
@@ -55,13 +60,20 @@ struct Held {
 }
 
 impl<'a, S: KvSnapshot> Transaction<'a, S> {
-    pub(super) fn new(snapshot: &'a S, counters: &'a mut Counters, room: Room) -> Transaction<'a, S> {
+    pub(super) fn new(
+        snapshot: &'a S,
+        counters: &'a mut Counters,
+        spent: &'a SpentNumbers,
+        room: Room,
+    ) -> Transaction<'a, S> {
         Transaction {
             snapshot,
             changes: BTreeMap::new(),
             undo: Vec::new(),
             sessions: HashMap::new(),
             undo_sessions: Vec::new(),
+            spent,
+            numbers: Numbers::default(),
             room,
             counters,
         }
@@ -70,9 +82,11 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     /// Runs a batch, and takes its changes back if it fails.
     pub(super) fn all_or_nothing<T>(&mut self, batch: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let retained = self.counters.retained;
+        let given = self.numbers.given.len();
         let result = batch(self);
         if result.is_err() {
             self.counters.retained = retained;
+            self.numbers.given.truncate(given);
             while let Some((key, before)) = self.undo.pop() {
                 match before {
                     Some(change) => self.changes.insert(key, change),
@@ -134,9 +148,26 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         if let Some(held) = self.sessions.get(&id) {
             return Ok(held.row.clone());
         }
-        let row: Option<SessionRow> = self.snapshot.record(&key::session(id))?;
-        self.sessions.insert(id, Held { row: row.clone(), changed: false });
+        let mut row: Option<SessionRow> = self.snapshot.record(&key::session(id))?;
+        let mut changed = false;
+        if let Some(row) = &mut row
+            && let Some(next) = self.spent.next(id, row.next_seq)
+        {
+            (row.next_seq, changed) = (next, true);
+            self.numbers.raised.push((id, next));
+        }
+        self.sessions.insert(id, Held { row: row.clone(), changed });
         Ok(row)
+    }
+
+    /// The next number of a session's queue is given.
+    pub(super) fn note_given(&mut self, id: SessionId, seq: Seq) {
+        self.numbers.given.push((id, seq));
+    }
+
+    /// The numbers that it has given, when there are no more to come.
+    pub(super) fn take_numbers(&mut self) -> Numbers {
+        std::mem::take(&mut self.numbers)
     }
 
     /// What the live session is from now on; `None`: it is gone.

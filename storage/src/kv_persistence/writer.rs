@@ -24,7 +24,7 @@ use super::transaction::{Room, Transaction};
 use crate::encoding::Counters;
 use crate::{
     Batch, Certainty, Durability, ErrorKind, KvSnapshot, OpenSession, OpenedSession, OrderedKv, Outcome,
-    Result, StoreError, WriteBatch,
+    Result, SpentNumbers, StoreError, WriteBatch,
 };
 
 /// The longest wait for those who are expected back, as a part of the last commit.
@@ -60,6 +60,8 @@ pub(super) struct Writer<K> {
     pub(super) closed: Arc<AtomicBool>,
     pub(super) done: Arc<Done>,
     pub(super) counters: Counters,
+    /// Numbers of entries that were told and not written.
+    pub(super) spent: SpentNumbers,
     pub(super) strongest: Durability,
     /// The most retained messages.
     pub(super) max_retained: Option<usize>,
@@ -108,13 +110,14 @@ impl<K: OrderedKv> Writer<K> {
         let mut group = Group::new(requests.len());
         let room = Room { for_growth: kv.has_room(bytes), max_retained: self.max_retained };
         let Counters { retained, tally, .. } = self.counters;
-        let changes = match ordered {
+        let (changes, numbers) = match ordered {
             Ok(snapshot) => {
-                let mut transaction = Transaction::new(&snapshot, &mut self.counters, room);
+                let mut transaction = Transaction::new(&snapshot, &mut self.counters, &self.spent, room);
                 for request in requests {
                     group.order(&mut transaction, request, self.strongest);
                 }
-                transaction.into_batch()
+                let numbers = transaction.take_numbers();
+                (transaction.into_batch(), numbers)
             }
             Err(error) => {
                 requests.into_iter().for_each(|request| refuse(request, &error));
@@ -125,9 +128,13 @@ impl<K: OrderedKv> Writer<K> {
             sender.send(result);
         }
         let result = changes.and_then(|changes| self.commit(&kv, &changes, group.asked));
-        if result.is_err() {
+        match &result {
+            Ok(_) => numbers.settle(&mut self.spent),
             // Nothing of it was written, or the store is done for.
-            self.counters = Counters { retained, tally, ..self.counters };
+            Err(_) => {
+                self.counters = Counters { retained, tally, ..self.counters };
+                numbers.spend(&mut self.spent);
+            }
         }
         group.answer(&result);
     }
