@@ -1,7 +1,15 @@
 //! A broker starts over what another one has left in the store: after a stop, and after it was simply gone.
 
+use std::sync::Arc;
+
 use opifex_broker::Broker;
-use opifex_packet::{Connect, Packet, Property, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, Version};
+use opifex_packet::{
+    Connect, Packet, Property, Pubcomp, Publish, Pubrec, Pubrel, QoS, ReasonCode, TopicName, Version,
+};
+use opifex_storage::{
+    Author, Batch, Message, Op, OpenSession, PageLimit, Persistence as _, QueueLimits, Seq, SessionExpiry,
+    Target, Timestamp,
+};
 
 use crate::backend::restarts;
 use crate::peer::*;
@@ -11,6 +19,7 @@ restarts!(
     sessions_and_subscriptions_come_back_with_their_options,
     queues_come_back_in_order_with_everything_that_a_message_carries,
     what_was_in_flight_goes_on_where_it_was,
+    ids_in_flight_are_not_given_to_what_comes_before_them,
     qos_1_in_flight_comes_again,
     an_inbound_qos_2_message_is_routed_once,
     retained_messages_come_back,
@@ -42,8 +51,6 @@ fn across_in(
     before: impl AsyncFn(Broker<Store>) -> Vec<Peer>,
     after: impl AsyncFn(Broker<Store>),
 ) {
-    let runtime =
-        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     for ending in [Ending::Stopped, Ending::Killed] {
         let store = store();
         let first = runtime();
@@ -61,6 +68,10 @@ fn across_in(
             after(broker_over(store.reopen()).await).await;
         });
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
 fn hello() -> Connect<'static> {
@@ -187,6 +198,66 @@ fn what_was_in_flight_goes_on_where_it_was() {
             peer.expect_silence().await;
         },
     );
+}
+
+/// What a process leaves whose packet ids have come round the circle: at the front of a queue, messages of QoS 1, which
+/// have no id in the store; behind them one of QoS 2 that was sent as 1.
+async fn leave_ids_that_came_round(store: &Store) {
+    let durability = store.capabilities().max_durability;
+    let (now, limits) = (Timestamp(1_000), QueueLimits::UNLIMITED);
+    let open = OpenSession {
+        client_id: "c".into(),
+        clean_start: false,
+        expiry: SessionExpiry::Never,
+        will: None,
+        durability,
+        now,
+    };
+    let session = store.open_session(open).await.unwrap().session;
+    let enqueue = |(qos, text): (QoS, &'static str)| Op::Enqueue {
+        message: Arc::new(Message {
+            topic: TopicName::new("a").unwrap(),
+            qos,
+            properties: Default::default(),
+            payload: text.into(),
+            expires_at: None,
+        }),
+        targets: vec![Target {
+            session: session.id,
+            qos,
+            retain: false,
+            subscription_ids: Vec::new(),
+            share: None,
+            limits,
+        }],
+    };
+    let messages = [(QoS::AtLeastOnce, "0"), (QoS::AtLeastOnce, "1"), (QoS::ExactlyOnce, "2")];
+    let write = async |author, ops| {
+        let batch = Batch { ops, ..Batch::new(author, durability, now) };
+        store.submit(batch).await.unwrap().durable().await.unwrap();
+    };
+    write(Author::Broker, messages.into_iter().map(enqueue).collect()).await;
+    let queue = store.queue(session.id, Seq::ZERO, PageLimit::items(10)).await.unwrap();
+    let last = queue.items.last().unwrap().seq;
+    let author = Author::Session(session.id, session.epoch);
+    write(author, vec![Op::Assign { seq: last, packet_id: id(1) }]).await;
+}
+
+fn ids_in_flight_are_not_given_to_what_comes_before_them() {
+    let store = Store::new();
+    runtime().block_on(leave_ids_that_came_round(&store));
+    runtime().block_on(async {
+        let broker = broker_over(store.reopen()).await;
+        let mut peer = back(&broker).await;
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            let publish = peer.receive_publish().await;
+            let packet_id = publish.delivery.packet_id().unwrap();
+            assert_eq!(packet_id == id(1), publish.qos() == QoS::ExactlyOnce, "{publish:?}");
+            assert!(publish.dup && !ids.contains(&packet_id), "{publish:?} after {ids:?}");
+            ids.push(packet_id);
+        }
+    });
 }
 
 fn qos_1_in_flight_comes_again() {
