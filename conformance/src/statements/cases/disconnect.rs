@@ -45,17 +45,7 @@ async fn a_server_says_disconnect_and_closes(s: &Scene) -> Outcome {
 async fn an_older_connection_is_taken_over(s: &Scene) -> Outcome {
     let mut first = s.connected_durable("a").await?;
     let mut second = s.connected_durable("a").await?;
-    if !s.is_v5() {
-        first.expect_closed().await?;
-        return second.expect_alive().await;
-    }
-    // Here 5.0 leaves no choice: DISCONNECT 0x8E, and then the end.
-    match first.next().await? {
-        Event::Packet(Packet::Disconnect(disconnect))
-            if disconnect.reason == ReasonCode::SessionTakenOver => {}
-        came => return Err(first.unexpected("DISCONNECT 0x8E", &came)),
-    }
-    first.expect_closed().await?;
+    first.expect_refused(&[ReasonCode::SessionTakenOver]).await?;
     second.expect_alive().await
 }
 
