@@ -1,0 +1,116 @@
+//! CONNECT, and the answer to it: limits, and what becomes of the session.
+
+use std::time::Instant;
+
+use opifex_packet::{Connack, Packet, PacketId, Properties, Pubrel, ReasonCode, Version};
+
+use super::{KeepAlive, Link, Machine};
+use crate::store::SessionStore;
+use crate::{Cause, Event, Refusal, ServerLimits, Token};
+
+impl<S: SessionStore> Machine<S> {
+    /// Begins a connection over a new transport.
+    ///
+    /// # Errors
+    /// [`Refusal::Connected`].
+    pub fn connect(&mut self, now: Instant) -> Result<(), Refusal> {
+        if matches!(self.link, Link::Connecting { .. } | Link::Connected) {
+            return Err(Refusal::Connected);
+        }
+        // [MQTT-3.1.0-1]: nothing of an earlier connection goes first.
+        self.out.clear();
+        // [MQTT-3.3.2-7]
+        self.incoming_aliases.clear();
+        self.outgoing_aliases.begin(0);
+        self.keep_alive = None;
+        let connect = self.options.connect(&self.client_id, self.clean_start);
+        Packet::from(connect).encode(self.options.version, &mut self.out);
+        self.link = Link::Connecting { deadline: now + self.options.response_timeout };
+        Ok(())
+    }
+
+    /// A packet in front of CONNACK.
+    pub(super) fn answered(&mut self, packet: Packet<'_>, now: Instant) -> Result<(), Cause> {
+        match packet {
+            Packet::Connack(connack) => self.on_connack(connack.into_owned(), now),
+            Packet::Auth(auth) => self.on_auth(auth),
+            Packet::Disconnect(packet) if self.options.version.is_v5() => {
+                Err(Cause::Server { reason: packet.reason, properties: packet.properties.into_owned() })
+            }
+            // [MQTT-3.2.0-1]
+            _ => Err(Cause::protocol_error("MQTT-3.2.0-1", "the server's first packet is not CONNACK")),
+        }
+    }
+
+    fn on_connack(&mut self, connack: Connack<'static>, now: Instant) -> Result<(), Cause> {
+        // [MQTT-4.13.2-1]
+        if connack.reason != ReasonCode::Success {
+            return Err(Cause::Refused { reason: connack.reason, properties: connack.properties });
+        }
+        // [MQTT-3.2.2-2]; the client has discarded its side and has to close by [MQTT-3.2.2-4].
+        if connack.session_present && self.clean_start {
+            return Err(Cause::protocol_error("MQTT-3.2.2-2", "a session is present after a clean start"));
+        }
+        // [MQTT-4.12.0-5]
+        let method = self.options.properties.authentication_method();
+        if self.options.version.is_v5() && connack.properties.authentication_method() != method {
+            return Err(Cause::protocol_error("MQTT-4.12.0-5", "CONNACK has another authentication method"));
+        }
+        // [MQTT-3.1.3-2]: the id that the server assigned is the name of the session from now on (3.2.2.3.7).
+        if let Some(assigned) = connack.properties.assigned_client_identifier() {
+            self.client_id = assigned.to_owned();
+        }
+
+        self.limits = ServerLimits::of(&connack);
+        // [MQTT-4.9.0-1]: above 0 and not above the server's.
+        self.limits.receive_maximum = self.limits.receive_maximum.min(self.options.max_inflight);
+        // [MQTT-3.2.2-18]
+        self.outgoing_aliases.begin(self.limits.topic_alias_maximum.min(self.options.topic_aliases));
+        // [MQTT-3.2.2-21] [MQTT-3.1.2-21]
+        let keep_alive = connack.properties.server_keep_alive().unwrap_or(self.options.keep_alive_secs);
+        self.keep_alive = Some(KeepAlive::new(keep_alive, self.options.response_timeout, now));
+
+        // 3.1 does not say whether there is a session; what it was asked for is taken for granted.
+        let session_present = match self.options.version {
+            Version::V3_1 => !self.clean_start,
+            Version::V3_1_1 | Version::V5_0 => connack.session_present,
+        };
+        self.link = Link::Connected;
+        self.events.push_back(Event::Connected { session_present, properties: connack.properties.clone() });
+        self.resume(session_present);
+
+        // 3.2.2.3.2: the server's word on the expiry counts. [MQTT-3.1.2-23]: a session above 0 is gone on with.
+        if self.options.version.is_v5() {
+            let said = connack.properties.session_expiry_interval();
+            self.clean_start = said.unwrap_or(self.options.session_expiry_secs) == 0;
+        }
+        Ok(())
+    }
+
+    /// [MQTT-4.4.0-1]: what is not acknowledged is sent again under its old id, and at no other time. PUBREL now, in
+    /// their order; PUBLISH as the receive maximum allows.
+    fn resume(&mut self, session_present: bool) {
+        // [MQTT-3.2.2-5]: the server knows of nothing, so neither does this side.
+        for id in self.incoming.begin(session_present) {
+            self.store.remove_incoming(id);
+        }
+        self.outgoing.begin(session_present);
+        for id in self.outgoing.released() {
+            if session_present {
+                self.send(&Packet::from(Pubrel::new(id)));
+            } else {
+                // With PUBREC the server took the message over. Nothing is left to be told.
+                self.done(id, ReasonCode::Success, Properties::new());
+            }
+        }
+    }
+
+    /// A QoS 1 or 2 message is at its end; its id is free.
+    pub(super) fn done(&mut self, id: PacketId, reason: ReasonCode, properties: Properties<'_>) {
+        if let Some(number) = self.outgoing.remove(id) {
+            self.store.remove_outgoing(id);
+            let properties = properties.into_owned();
+            self.events.push_back(Event::PublishDone { token: Token(number), reason, properties });
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The QoS 1 and 2 messages on their way to the server, in order: which are under way, which wait, which are released.
+//! What is sent is written by `publishing.rs`.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use opifex_packet::PacketId;
+
+use crate::Message;
+use crate::store::StoredMessage;
+
+/// ```text
+///           sent              PUBACK (QoS 1), PUBREC >= 0x80
+/// Waiting --------> Sent ------------------------------------> gone
+///    ^               |  PUBREC (QoS 2)               PUBCOMP
+///    +---------------+-----------------> Released ------------> gone
+///      reconnect
+/// ```
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be sent on this connection.
+    Waiting,
+    /// Sent on this connection; no answer yet.
+    Sent,
+    /// PUBREC came; the number is its place among the PUBRECs.
+    Released(u64),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: PacketId,
+    pub(super) message: Message,
+    pub(super) state: State,
+    /// Whether the server's session may know the message: sent again, it has DUP.
+    pub(super) known: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    entries: BTreeMap<u64, Entry>,
+    numbers: HashMap<PacketId, u64>,
+    /// All below were sent on this connection or are released.
+    cursor: u64,
+    in_flight: usize,
+    releases: u64,
+}
+
+impl Outgoing {
+    pub(super) fn load(stored: Vec<StoredMessage>) -> Self {
+        let mut outgoing = Outgoing::default();
+        for StoredMessage { number, packet_id, message, released } in stored {
+            if let Some(nth) = released {
+                outgoing.releases = outgoing.releases.max(nth + 1);
+            }
+            let state = released.map_or(State::Waiting, State::Released);
+            // Whether the process before sent it is not stored: DUP says that it may have.
+            outgoing.push(number, Entry { id: packet_id, message, state, known: true });
+        }
+        outgoing
+    }
+
+    pub(super) fn push(&mut self, number: u64, entry: Entry) {
+        self.numbers.insert(entry.id, number);
+        self.entries.insert(number, entry);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.entries.keys().copied()
+    }
+
+    pub(super) fn contains(&self, id: PacketId) -> bool {
+        self.numbers.contains_key(&id)
+    }
+
+    /// Messages that were sent and have not come to their end.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(super) fn get(&self, id: PacketId) -> Option<&Entry> {
+        self.numbers.get(&id).and_then(|number| self.entries.get(number))
+    }
+
+    /// The next that waits.
+    pub(super) fn next(&self) -> Option<(u64, &Entry)> {
+        self.entries
+            .range(self.cursor..)
+            .map(|(number, entry)| (*number, entry))
+            .find(|(_, entry)| entry.state == State::Waiting)
+    }
+
+    /// The message of that number goes out now.
+    pub(super) fn sent(&mut self, number: u64) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.state = State::Sent;
+            entry.known = true;
+            self.in_flight += 1;
+            self.cursor = number + 1;
+        }
+    }
+
+    /// PUBREC came for a message that was sent: its place among the PUBRECs.
+    pub(super) fn release(&mut self, id: PacketId) -> Option<u64> {
+        let entry = self.numbers.get(&id).and_then(|number| self.entries.get_mut(number))?;
+        let nth = self.releases;
+        self.releases += 1;
+        entry.state = State::Released(nth);
+        // [MQTT-4.3.3-6]: it is never sent again, so its payload has no use.
+        entry.message.payload.clear();
+        Some(nth)
+    }
+
+    /// The message is at its end; its number.
+    pub(super) fn remove(&mut self, id: PacketId) -> Option<u64> {
+        let number = self.numbers.remove(&id)?;
+        let entry = self.entries.remove(&number)?;
+        if entry.state != State::Waiting {
+            self.in_flight -= 1;
+        }
+        Some(number)
+    }
+
+    /// [MQTT-4.6.0-4]: the released, in the order of their PUBRECs.
+    pub(super) fn released(&self) -> Vec<PacketId> {
+        let mut released: Vec<(u64, PacketId)> = self
+            .entries
+            .values()
+            .filter_map(|entry| match entry.state {
+                State::Released(nth) => Some((nth, entry.id)),
+                State::Waiting | State::Sent => None,
+            })
+            .collect();
+        released.sort_unstable_by_key(|(nth, _)| *nth);
+        released.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// A connection begins: what was sent on the last one waits again, in its old place ([MQTT-4.6.0-1]).
+    pub(super) fn begin(&mut self, session_present: bool) {
+        self.cursor = 0;
+        self.in_flight = 0;
+        for entry in self.entries.values_mut() {
+            match entry.state {
+                State::Released(_) => self.in_flight += 1,
+                State::Sent | State::Waiting => entry.state = State::Waiting,
+            }
+            // To a session that does not know it, it is a new message.
+            entry.known &= session_present;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What a client is configured with: what it says in CONNECT, and the limits that it keeps to. Addresses and transports
+//! are the driver's.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use opifex_packet::{Connect, MAX_FIELD_LEN, Properties, Property, PropertyContext, Version, Will};
+
+use crate::Refusal;
+
+/// The options of a client.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The version that is spoken.
+    pub version: Version,
+    /// The name of the session. Empty asks the server for one; its answer is used from then on.
+    pub client_id: String,
+    /// Whether the first connection throws an older session away. In 5.0 later connections go on with the session when
+    /// its expiry allows; in 3.x this is the flag of every connection, and the session is over with each when it is set.
+    pub clean_start: bool,
+    /// Seconds that the session outlives a connection (5.0); `u32::MAX` is for ever.
+    pub session_expiry_secs: u32,
+    /// The longest silence in seconds, 0 for any.
+    pub keep_alive_secs: u16,
+    /// What the server publishes when the connection ends without DISCONNECT.
+    pub will: Option<Will<'static>>,
+    /// Who the client says it is.
+    pub user_name: Option<String>,
+    /// The proof. Before 5.0 it needs a user name.
+    pub password: Option<Vec<u8>>,
+    /// Further properties of CONNECT (5.0): the application's own, an authentication method and its first data, requests
+    /// for problem or response information. Those that have a field here are refused.
+    pub properties: Properties<'static>,
+    /// How many QoS 1 and 2 messages the server may have under way to this client (5.0).
+    pub receive_maximum: u16,
+    /// The longest packet in bytes that is accepted.
+    pub max_packet_size: Option<u32>,
+    /// The highest topic alias that the server may use, 0 for none (5.0).
+    pub topic_alias_maximum: u16,
+    /// The most topic aliases that this client uses, as far as the server allows any (5.0).
+    pub topic_aliases: u16,
+    /// The most QoS 1 and 2 messages under way to the server, as far as its receive maximum allows them.
+    pub max_inflight: u16,
+    /// The most QoS 1 and 2 messages that are accepted and not done, at most 60,000; a further one is refused.
+    pub max_pending: usize,
+    /// Bytes that wait for the transport, above which QoS 0 messages are refused and others held back.
+    pub max_buffered: usize,
+    /// How long the server may take for CONNACK and PINGRESP.
+    pub response_timeout: Duration,
+    /// Whether the application acknowledges messages itself, by [`Machine::acknowledge`](crate::Machine::acknowledge).
+    pub manual_acks: bool,
+}
+
+impl Options {
+    /// A clean start, a minute of keep-alive, no will, no credentials.
+    pub fn new(version: Version, client_id: impl Into<String>) -> Self {
+        Options {
+            version,
+            client_id: client_id.into(),
+            clean_start: true,
+            session_expiry_secs: 0,
+            keep_alive_secs: 60,
+            will: None,
+            user_name: None,
+            password: None,
+            properties: Properties::new(),
+            receive_maximum: 1024,
+            max_packet_size: None,
+            topic_alias_maximum: 16,
+            topic_aliases: 16,
+            max_inflight: 1024,
+            max_pending: 16 * 1024,
+            max_buffered: 1024 * 1024,
+            response_timeout: Duration::from_secs(30),
+            manual_acks: false,
+        }
+    }
+
+    /// The same options for a session that is resumed: no clean start, and an expiry of that many seconds.
+    #[must_use]
+    pub fn resuming(mut self, session_expiry_secs: u32) -> Self {
+        self.clean_start = false;
+        self.session_expiry_secs = session_expiry_secs;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let refused = |what| Err(Refusal::Option(what));
+        if !self.version.is_v5() {
+            // 3.1.1 [MQTT-3.1.3-7]
+            if self.client_id.is_empty() && !self.clean_start {
+                return refused("a session that is resumed needs a client id [MQTT-3.1.3-7]");
+            }
+            // 3.1.1 [MQTT-3.1.2-22]
+            if self.password.is_some() && self.user_name.is_none() {
+                return refused("before 5.0 a password needs a user name [MQTT-3.1.2-22]");
+            }
+            if !self.properties.is_empty() {
+                return refused("properties need version 5.0");
+            }
+        }
+        // 3.1.2.11.3
+        if self.receive_maximum == 0 || self.max_inflight == 0 {
+            return refused("no message can be under way with a maximum of 0");
+        }
+        if self.max_pending > 60_000 {
+            return refused("there are packet ids for 60,000 pending messages at most");
+        }
+        let long = |len: usize| len > MAX_FIELD_LEN;
+        let will = self.will.as_ref();
+        // 1.5.4, 1.5.6: a field has two bytes for its length.
+        if long(self.client_id.len())
+            || self.user_name.as_ref().is_some_and(|name| long(name.len()))
+            || self.password.as_ref().is_some_and(|password| long(password.len()))
+            || will.is_some_and(|will| long(will.payload.len()))
+        {
+            return refused("client id, user name, password and will have 65,535 bytes at most");
+        }
+        let own = self.connect_properties(self.session_expiry_secs);
+        if self.version.is_v5() && Properties::from_bytes(PropertyContext::Connect, own.as_bytes()).is_err() {
+            return refused("a property stands twice or is none of CONNECT's");
+        }
+        if will.is_some_and(|will| {
+            Properties::from_bytes(PropertyContext::Will, will.properties.as_bytes()).is_err()
+        }) {
+            return refused("a property of the will is none of a will's");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connect<'a>(&'a self, client_id: &'a str, clean_start: bool) -> Connect<'a> {
+        Connect {
+            version: self.version,
+            clean_start,
+            keep_alive_secs: self.keep_alive_secs,
+            client_id: Cow::Borrowed(client_id),
+            will: self.will.clone(),
+            user_name: self.user_name.as_deref().map(Cow::Borrowed),
+            password: self.password.as_deref().map(Cow::Borrowed),
+            properties: self.connect_properties(self.session_expiry_secs),
+        }
+    }
+
+    /// The statement that goes with the version, where the two standards number it differently.
+    pub(crate) fn version_statement(&self, v3: &'static str, v5: &'static str) -> &'static str {
+        if self.version.is_v5() { v5 } else { v3 }
+    }
+
+    fn connect_properties(&self, session_expiry_secs: u32) -> Properties<'static> {
+        let mut properties = self.properties.clone();
+        if !self.version.is_v5() {
+            return properties;
+        }
+        if session_expiry_secs > 0 {
+            properties.push(Property::SessionExpiryInterval(session_expiry_secs));
+        }
+        if self.receive_maximum < u16::MAX {
+            properties.push(Property::ReceiveMaximum(self.receive_maximum));
+        }
+        if let Some(size) = self.max_packet_size {
+            properties.push(Property::MaximumPacketSize(size));
+        }
+        if self.topic_alias_maximum > 0 {
+            properties.push(Property::TopicAliasMaximum(self.topic_alias_maximum));
+        }
+        properties
+    }
+}

@@ -1,0 +1,73 @@
+//! What a session of a client leaves behind for the next process: messages that are not at their end, and the ids of
+//! QoS 2 messages that were taken. Subscriptions are the server's to remember.
+//!
+//! The machine keeps all of it in memory and reads a store once, when it is made. What it writes is noted by calls that
+//! cannot fail and is written down by [`SessionStore::flush`], which the machine calls before anything that rests on it
+//! goes to the transport: a packet that has left tells of nothing that is not stored.
+
+mod file;
+mod memory;
+mod record;
+
+use std::io;
+
+use opifex_packet::PacketId;
+
+pub use file::FileStore;
+pub use memory::MemoryStore;
+
+use crate::Message;
+
+/// A QoS 1 or 2 message on its way to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The number of the message in its session: the order, and what its token is made of.
+    pub number: u64,
+    /// Its packet id, from its acceptance to its end.
+    pub packet_id: PacketId,
+    /// The message.
+    pub message: Message,
+    /// After PUBREC: its place in the order of the PUBRECs. Only PUBREL is sent then.
+    pub released: Option<u64>,
+}
+
+/// All that a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredSession {
+    /// The outgoing messages, in the order of their numbers.
+    pub outgoing: Vec<StoredMessage>,
+    /// The ids of incoming QoS 2 messages between PUBREC and PUBCOMP.
+    pub incoming: Vec<PacketId>,
+    /// A number above that of every message there ever was.
+    pub next_number: u64,
+}
+
+/// Where a client's session is kept. One store belongs to one client id and is used by one machine at a time.
+pub trait SessionStore {
+    /// All that was flushed and not removed.
+    ///
+    /// # Errors
+    /// As the medium says; damage is an error, never a session with less in it.
+    fn load(&mut self) -> io::Result<StoredSession>;
+
+    /// Adds a message; its packet id is free.
+    fn put_outgoing(&mut self, message: &StoredMessage);
+
+    /// Notes that PUBREC came; `nth` counts them. Absent: nothing happens.
+    fn release(&mut self, packet_id: PacketId, nth: u64);
+
+    /// Removes a message. Absent: nothing happens.
+    fn remove_outgoing(&mut self, packet_id: PacketId);
+
+    /// Adds the id of an incoming QoS 2 message. There already: nothing happens.
+    fn put_incoming(&mut self, packet_id: PacketId);
+
+    /// Removes the id of an incoming QoS 2 message. Absent: nothing happens.
+    fn remove_incoming(&mut self, packet_id: PacketId);
+
+    /// Writes down all that was noted since the last flush, in its order. Cheap when there is nothing.
+    ///
+    /// # Errors
+    /// As the medium says. What was noted is kept, and the next flush writes it.
+    fn flush(&mut self) -> io::Result<()>;
+}

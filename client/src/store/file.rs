@@ -1,0 +1,220 @@
+//! A session in one file: changes are appended, and the file is written anew when most of it is history.
+//!
+//! ```text
+//! "opifex session 1" | salt (u64) | CRC-32C of both (u32) | records ...
+//! ```
+//! A process that dies leaves a last record that is cut short: it was never flushed, so nothing rests on it, and it is
+//! cut off. Damage in front of records that are whole is an error. The file is locked while it is in use.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use opifex_packet::PacketId;
+
+use crate::store::record::Record;
+use crate::store::{MemoryStore, SessionStore, StoredMessage, StoredSession};
+
+const MAGIC: &[u8; 16] = b"opifex session 1";
+const HEADER: usize = 28;
+/// A file below that size is left alone.
+const COMPACT_ABOVE: u64 = 64 * 1024;
+
+/// A store in a file. What was flushed survives the process; with [`synced`](FileStore::synced) also a power loss.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    file: File,
+    salt: u64,
+    synced: bool,
+    /// What the file holds together with `noted`.
+    session: MemoryStore,
+    /// Records that are not in the file.
+    noted: Vec<u8>,
+    len: u64,
+    /// The length behind which the file is written anew.
+    compact_at: u64,
+    /// A write failed: what stands at the end of the file is not known.
+    torn: bool,
+}
+
+impl FileStore {
+    /// Opens the file of a session, or begins one.
+    ///
+    /// # Errors
+    /// `WouldBlock`: another store uses it. `InvalidData`: it is no session file, or a damaged one. Else as the file
+    /// system says.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<FileStore> {
+        let path = path.into();
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => in_use(&path),
+            TryLockError::Error(error) => error,
+        })?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let mut store = FileStore {
+            path,
+            file,
+            salt: RandomState::new().build_hasher().finish(),
+            synced: false,
+            session: MemoryStore::default(),
+            noted: Vec::new(),
+            len: 0,
+            compact_at: COMPACT_ABOVE,
+            torn: false,
+        };
+        if bytes.len() < HEADER && MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
+            // New, or its making was cut short.
+            store.rewrite()?;
+        } else {
+            store.read(&bytes)?;
+        }
+        Ok(store)
+    }
+
+    /// The same store, where each flush waits until the disk has it.
+    #[must_use]
+    pub fn synced(mut self) -> Self {
+        self.synced = true;
+        self
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.salt = salt_of(bytes).ok_or_else(|| self.damaged("it is no session file"))?;
+        let mut at = HEADER;
+        while let Some((record, len)) = Record::decode(self.salt, &bytes[at..]) {
+            record.apply(&mut self.session);
+            at += len;
+        }
+        // A torn tail has no record behind it.
+        if (at + 1..bytes.len()).any(|later| Record::decode(self.salt, &bytes[later..]).is_some()) {
+            return Err(self.damaged(&format!("the record at byte {at} is damaged and others follow")));
+        }
+        self.len = at as u64;
+        self.file.set_len(self.len)?;
+        self.file.seek(SeekFrom::Start(self.len))?;
+        self.compact_at = COMPACT_ABOVE.max(4 * self.live().len() as u64);
+        Ok(())
+    }
+
+    fn damaged(&self, what: &str) -> io::Error {
+        let advice = "restore the file, or remove it and lose what it holds";
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}; {advice}", self.path.display()))
+    }
+
+    fn note(&mut self, record: Record) {
+        record.apply(&mut self.session);
+        record.encode(self.salt, &mut self.noted);
+    }
+
+    /// The whole file as it would be without history.
+    fn live(&self) -> Vec<u8> {
+        let mut bytes = header(self.salt);
+        Record::NextNumber(self.session.next_number()).encode(self.salt, &mut bytes);
+        for message in self.session.outgoing() {
+            Record::PutOutgoing(message.clone()).encode(self.salt, &mut bytes);
+        }
+        for id in self.session.incoming() {
+            Record::PutIncoming(id).encode(self.salt, &mut bytes);
+        }
+        bytes
+    }
+
+    /// Puts a new file with all that counts into the place of the old one.
+    fn rewrite(&mut self) -> io::Result<()> {
+        let bytes = self.live();
+        let mut name = self.path.clone().into_os_string();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
+        // Nobody finds it unlocked under its name.
+        file.lock()?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        sync_directory(&self.path)?;
+        self.file = file;
+        self.len = bytes.len() as u64;
+        self.compact_at = COMPACT_ABOVE.max(4 * self.len);
+        self.noted.clear();
+        self.torn = false;
+        Ok(())
+    }
+}
+
+fn in_use(path: &Path) -> io::Error {
+    let what = format!("{} is in use by another client; give each its own", path.display());
+    io::Error::new(io::ErrorKind::WouldBlock, what)
+}
+
+fn header(salt: u64) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&salt.to_le_bytes());
+    let sum = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+fn salt_of(bytes: &[u8]) -> Option<u64> {
+    let head = bytes.get(..HEADER)?;
+    let salt = u64::from_le_bytes(*head[MAGIC.len()..].first_chunk()?);
+    (head == header(salt)).then_some(salt)
+}
+
+/// A rename is on disk when its directory is.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+impl SessionStore for FileStore {
+    fn load(&mut self) -> io::Result<StoredSession> {
+        self.session.load()
+    }
+
+    fn put_outgoing(&mut self, message: &StoredMessage) {
+        self.note(Record::PutOutgoing(message.clone()));
+    }
+
+    fn release(&mut self, packet_id: PacketId, nth: u64) {
+        self.note(Record::Release(packet_id, nth));
+    }
+
+    fn remove_outgoing(&mut self, packet_id: PacketId) {
+        self.note(Record::RemoveOutgoing(packet_id));
+    }
+
+    fn put_incoming(&mut self, packet_id: PacketId) {
+        self.note(Record::PutIncoming(packet_id));
+    }
+
+    fn remove_incoming(&mut self, packet_id: PacketId) {
+        self.note(Record::RemoveIncoming(packet_id));
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.noted.is_empty() {
+            return Ok(());
+        }
+        if self.torn || self.len + self.noted.len() as u64 > self.compact_at {
+            return self.rewrite();
+        }
+        self.torn = true;
+        self.file.write_all(&self.noted)?;
+        if self.synced {
+            self.file.sync_data()?;
+        }
+        self.torn = false;
+        self.len += self.noted.len() as u64;
+        self.noted.clear();
+        Ok(())
+    }
+}
