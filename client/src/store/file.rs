@@ -1,10 +1,12 @@
 //! A session in one file: changes are appended, and the file is written anew when most of it is history.
 //!
 //! ```text
-//! "opifex session 1" | salt (u64) | CRC-32C of both (u32) | records ...
+//! "opifex session 1" | salt (u64) | CRC-32C of both (u32) | frames ...
+//! frame: length of the records (u32) | CRC-32C of salt and records (u32) | records
 //! ```
-//! A process that dies leaves a last record that is cut short: it was never flushed, so nothing rests on it, and it is
-//! cut off. Damage in front of records that are whole is an error. The file is locked while it is in use.
+//! A flush is a frame. A process or a machine that dies leaves a last frame that is not whole: its flush did not return,
+//! so nothing rests on it, and it is cut off. Damage in front of a whole frame is an error. The salt is the file's own, so
+//! that a payload that was made to look like a frame is none. The file is locked while it is in use.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -18,6 +20,7 @@ use crate::store::{MemoryStore, SessionStore, StoredMessage, StoredSession};
 
 const MAGIC: &[u8; 16] = b"opifex session 1";
 const HEADER: usize = 28;
+const FRAME_HEADER: usize = 8;
 /// A file below that size is left alone.
 const COMPACT_ABOVE: u64 = 64 * 1024;
 
@@ -84,13 +87,18 @@ impl FileStore {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.salt = salt_of(bytes).ok_or_else(|| self.damaged("it is no session file"))?;
         let mut at = HEADER;
-        while let Some((record, len)) = Record::decode(self.salt, &bytes[at..]) {
-            record.apply(&mut self.session);
-            at += len;
+        while let Some(mut records) = frame_at(self.salt, &bytes[at..]) {
+            at += FRAME_HEADER + records.len();
+            while !records.is_empty() {
+                let record = Record::take(&mut records).ok_or_else(|| {
+                    self.damaged("a record in it is of a kind that this version does not know")
+                })?;
+                record.apply(&mut self.session);
+            }
         }
-        // A torn tail has no record behind it.
-        if (at + 1..bytes.len()).any(|later| Record::decode(self.salt, &bytes[later..]).is_some()) {
-            return Err(self.damaged(&format!("the record at byte {at} is damaged and others follow")));
+        // A torn tail has no frame behind it.
+        if (at + 1..bytes.len()).any(|later| frame_at(self.salt, &bytes[later..]).is_some()) {
+            return Err(self.damaged(&format!("what stands at byte {at} is damaged and more follows")));
         }
         self.len = at as u64;
         self.file.set_len(self.len)?;
@@ -99,6 +107,7 @@ impl FileStore {
         Ok(())
     }
 
+    #[cold]
     fn damaged(&self, what: &str) -> io::Error {
         let advice = "restore the file, or remove it and lose what it holds";
         io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}; {advice}", self.path.display()))
@@ -106,19 +115,21 @@ impl FileStore {
 
     fn note(&mut self, record: Record) {
         record.apply(&mut self.session);
-        record.encode(self.salt, &mut self.noted);
+        record.encode(&mut self.noted);
     }
 
     /// The whole file as it would be without history.
     fn live(&self) -> Vec<u8> {
-        let mut bytes = header(self.salt);
-        Record::NextNumber(self.session.next_number()).encode(self.salt, &mut bytes);
+        let mut records = Vec::new();
+        Record::NextNumber(self.session.next_number()).encode(&mut records);
         for message in self.session.outgoing() {
-            Record::PutOutgoing(message.clone()).encode(self.salt, &mut bytes);
+            Record::PutOutgoing(message.clone()).encode(&mut records);
         }
         for id in self.session.incoming() {
-            Record::PutIncoming(id).encode(self.salt, &mut bytes);
+            Record::PutIncoming(id).encode(&mut records);
         }
+        let mut bytes = header(self.salt);
+        bytes.extend(frame(self.salt, &records));
         bytes
     }
 
@@ -155,6 +166,26 @@ fn header(salt: u64) -> Vec<u8> {
     let sum = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     bytes
+}
+
+fn frame(salt: u64, records: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FRAME_HEADER + records.len());
+    bytes.extend_from_slice(&(records.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&checksum(salt, records).to_le_bytes());
+    bytes.extend_from_slice(records);
+    bytes
+}
+
+/// The records of the frame at the front of `input`, when one stands there as a whole and unharmed.
+fn frame_at(salt: u64, input: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = input.split_first_chunk()?;
+    let (sum, rest) = rest.split_first_chunk()?;
+    let records = rest.get(..u32::from_le_bytes(*len) as usize)?;
+    (checksum(salt, records) == u32::from_le_bytes(*sum)).then_some(records)
+}
+
+fn checksum(salt: u64, records: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), records)
 }
 
 fn salt_of(bytes: &[u8]) -> Option<u64> {
@@ -208,12 +239,13 @@ impl SessionStore for FileStore {
             return self.rewrite();
         }
         self.torn = true;
-        self.file.write_all(&self.noted)?;
+        let frame = frame(self.salt, &self.noted);
+        self.file.write_all(&frame)?;
         if self.synced {
             self.file.sync_data()?;
         }
         self.torn = false;
-        self.len += self.noted.len() as u64;
+        self.len += frame.len() as u64;
         self.noted.clear();
         Ok(())
     }

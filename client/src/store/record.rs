@@ -1,10 +1,9 @@
-//! One line of a session file: a change, its length and its checksum. How lines make a file is in `file.rs`.
+//! One change of a session, as bytes. Checksums, and how changes make a file, are in `file.rs`.
 //!
 //! ```text
-//! length of the body (u32) | CRC-32C of salt and body (u32) | body: kind (u8), fields
+//! length of the rest (u32) | kind (u8) | fields
 //! ```
-//! Numbers are little-endian. The salt is the file's own: bytes of another file, or a payload that was made to look like
-//! a record, are none.
+//! Numbers are little-endian.
 
 use bytes::Bytes;
 use opifex_packet::{PacketId, Properties, PropertyContext, QoS, TopicName};
@@ -12,7 +11,7 @@ use opifex_packet::{PacketId, Properties, PropertyContext, QoS, TopicName};
 use crate::Message;
 use crate::store::{SessionStore, StoredMessage};
 
-const HEADER: usize = 8;
+const HEADER: usize = 4;
 const NOT_RELEASED: u64 = u64::MAX;
 const RETAIN: u8 = 0b100;
 
@@ -28,7 +27,7 @@ pub(super) enum Record {
 }
 
 impl Record {
-    pub(super) fn encode(&self, salt: u64, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
         match self {
@@ -46,21 +45,13 @@ impl Record {
                 out.extend_from_slice(&number.to_le_bytes());
             }
         }
-        let body = &out[start + HEADER..];
-        let (len, sum) = (body.len() as u32, checksum(salt, body));
-        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-        out[start + 4..start + HEADER].copy_from_slice(&sum.to_le_bytes());
+        let len = (out.len() - start - HEADER) as u32;
+        out[start..start + HEADER].copy_from_slice(&len.to_le_bytes());
     }
 
-    /// The record at the front of `input` and its bytes; `None` when none stands there as a whole and unharmed.
-    pub(super) fn decode(salt: u64, input: &[u8]) -> Option<(Record, usize)> {
-        let (len, rest) = input.split_first_chunk()?;
-        let (sum, rest) = rest.split_first_chunk()?;
-        let body = rest.get(..u32::from_le_bytes(*len) as usize)?;
-        if checksum(salt, body) != u32::from_le_bytes(*sum) {
-            return None;
-        }
-        Some((Record::of_body(body)?, HEADER + body.len()))
+    /// Takes the record at the front of `rest`; `None` when there is none that this version knows.
+    pub(super) fn take(rest: &mut &[u8]) -> Option<Record> {
+        Record::of_body(take_field(rest)?)
     }
 
     fn of_body(body: &[u8]) -> Option<Record> {
@@ -89,10 +80,6 @@ impl Record {
             Record::NextNumber(number) => session.numbers_begin_at(*number),
         }
     }
-}
-
-fn checksum(salt: u64, body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), body)
 }
 
 fn with_id(kind: u8, id: PacketId, out: &mut Vec<u8>) {

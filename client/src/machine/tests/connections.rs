@@ -1,0 +1,206 @@
+//! CONNECT, CONNACK, keep-alive, DISCONNECT, AUTH.
+
+use opifex_packet::{Auth, DecodeError, Disconnect, Properties, Property, Subscribe};
+
+use super::*;
+use crate::Refusal;
+
+#[test]
+fn the_first_packet_says_what_the_options_say() {
+    let mut options = Options::new(Version::V5_0, "c").resuming(7);
+    options.user_name = Some("u".into());
+    let mut client = Client::new(options);
+    client.machine.connect(client.now).unwrap();
+    let [Packet::Connect(connect)] = &client.sent()[..] else { panic!() };
+    assert_eq!((connect.version, &*connect.client_id, connect.clean_start), (Version::V5_0, "c", false));
+    assert_eq!((connect.keep_alive_secs, connect.user_name.as_deref()), (60, Some("u")));
+    assert_eq!(connect.properties.session_expiry_interval(), Some(7));
+    assert_eq!(connect.properties.receive_maximum(), Some(1024));
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let v3 = || Options::new(Version::V3_1_1, "");
+    let of = |options| Machine::new(options, MemoryStore::default()).err();
+    assert!(of(v3()).is_none());
+    assert!(matches!(of(v3().resuming(0)), Some(Refusal::Option(_))));
+    assert!(matches!(of(Options { password: Some(vec![1]), ..v3() }), Some(Refusal::Option(_))));
+    assert!(of(Options { version: Version::V5_0, password: Some(vec![1]), ..v3() }).is_none());
+    let twice = Properties::new().with(Property::ReceiveMaximum(1));
+    assert!(matches!(
+        of(Options { properties: twice, ..Options::new(Version::V5_0, "c") }),
+        Some(Refusal::Option(_))
+    ));
+}
+
+#[test]
+fn anything_in_front_of_connack_is_a_violation() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c"));
+    client.machine.connect(client.now).unwrap();
+    client.sent();
+    assert!(client.gets(Packet::Pingresp).is_empty());
+    assert_eq!(client.violated(), "MQTT-3.2.0-1");
+}
+
+#[test]
+fn a_second_connack_is_a_violation_that_5_0_is_told_of() {
+    let mut client = Client::connected();
+    assert_eq!(client.gets(success()), [disconnect(ReasonCode::ProtocolError)]);
+    assert_eq!(client.violated(), "MQTT-3.2.0-2");
+    let mut client = Client::new(Options::new(Version::V3_1_1, "c"));
+    client.connect(success());
+    assert!(client.gets(success()).is_empty());
+    assert_eq!(client.violated(), "MQTT-3.2.0-2");
+}
+
+#[test]
+fn a_session_after_a_clean_start_is_a_violation() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c"));
+    client.connect(Connack { session_present: true, ..success() });
+    assert_eq!(client.violated(), "MQTT-3.2.2-2");
+}
+
+#[test]
+fn a_refusal_is_told_with_its_reason_and_the_next_attempt_is_free() {
+    let mut client = Client::new(Options::new(Version::V3_1_1, "c"));
+    assert!(client.connect(Connack::new(ReasonCode::NotAuthorized)).is_empty());
+    assert!(matches!(client.cause(), Cause::Refused { reason: ReasonCode::NotAuthorized, .. }));
+    client.connect(success());
+    assert!(matches!(client.events()[..], [Event::Connected { session_present: false, .. }]));
+}
+
+#[test]
+fn in_5_0_only_the_first_connection_starts_clean_and_in_3_1_1_all_do() {
+    for (version, again) in [(Version::V5_0, false), (Version::V3_1_1, true)] {
+        let mut client = Client::new(Options { session_expiry_secs: 9, ..Options::new(version, "c") });
+        client.connect(success());
+        client.machine.connection_lost();
+        client.machine.connect(client.now).unwrap();
+        let [Packet::Connect(connect)] = &client.sent()[..] else { panic!() };
+        assert_eq!(connect.clean_start, again);
+    }
+}
+
+#[test]
+fn an_assigned_client_id_is_used_from_then_on() {
+    let mut client = Client::new(Options::new(Version::V5_0, ""));
+    let properties = Properties::new().with(Property::AssignedClientIdentifier("made-up"));
+    client.connect(Connack { properties, ..success() });
+    client.machine.connection_lost();
+    client.machine.connect(client.now).unwrap();
+    let [Packet::Connect(connect)] = &client.sent()[..] else { panic!() };
+    assert_eq!(connect.client_id, "made-up");
+}
+
+#[test]
+fn silence_is_ended_by_pingreq_and_no_answer_ends_the_connection() {
+    let mut client = Client::new(Options::new(Version::V3_1_1, "c"));
+    client.connect(success());
+    assert!(client.passes(59).is_empty());
+    assert_eq!(client.passes(1), [Packet::Pingreq]);
+    client.gets(Packet::Pingresp);
+    assert!(client.passes(59).is_empty());
+    assert_eq!(client.passes(1), [Packet::Pingreq]);
+    assert!(client.passes(29).is_empty());
+    assert!(!client.machine.is_closing());
+    client.passes(1);
+    assert!(matches!(client.cause(), Cause::Timeout("PINGRESP")));
+}
+
+#[test]
+fn a_server_that_says_nothing_is_asked_though_the_client_goes_on_sending() {
+    let mut client = Client::connected();
+    for _ in 0..3 {
+        client.machine.publish(message(QoS::AtMostOnce)).unwrap();
+        assert_eq!(client.passes(19).len(), 1);
+    }
+    client.machine.publish(message(QoS::AtMostOnce)).unwrap();
+    assert!(client.passes(3).contains(&Packet::Pingreq));
+}
+
+#[test]
+fn the_servers_keep_alive_counts() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c"));
+    let properties = Properties::new().with(Property::ServerKeepAlive(5));
+    client.connect(Connack { properties, ..success() });
+    assert!(client.passes(4).is_empty());
+    assert_eq!(client.passes(1), [Packet::Pingreq]);
+}
+
+#[test]
+fn a_server_that_never_answers_connect_is_given_up() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c"));
+    client.machine.connect(client.now).unwrap();
+    client.sent();
+    assert_eq!(client.machine.deadline(), Some(client.now + Duration::from_secs(30)));
+    assert!(client.passes(30).is_empty());
+    assert!(matches!(client.cause(), Cause::Timeout("CONNACK")));
+}
+
+#[test]
+fn nothing_is_sent_behind_disconnect() {
+    let mut client = Client::connected();
+    client.machine.disconnect(ReasonCode::DisconnectWithWill, Properties::new()).unwrap();
+    assert!(matches!(client.machine.publish(message(QoS::AtMostOnce)), Err(Refusal::NotConnected)));
+    client.publish(QoS::AtLeastOnce);
+    let sent = client.gets(publish(QoS::AtLeastOnce, 1, false));
+    assert_eq!(sent, [disconnect(ReasonCode::DisconnectWithWill)]);
+    assert!(client.sent().is_empty());
+    assert!(matches!(client.cause(), Cause::Asked));
+}
+
+#[test]
+fn a_session_that_ends_with_its_connection_is_not_prolonged() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c"));
+    client.connect(success());
+    let longer = Properties::new().with(Property::SessionExpiryInterval(1));
+    let refused = client.machine.disconnect(ReasonCode::Success, longer);
+    assert!(matches!(refused, Err(Refusal::Forbidden { statement: "MQTT5 3.14.2.2.2", .. })));
+}
+
+#[test]
+fn the_servers_disconnect_is_told_and_not_answered() {
+    let mut client = Client::connected();
+    assert!(client.gets(Disconnect::new(ReasonCode::SessionTakenOver)).is_empty());
+    assert!(matches!(client.cause(), Cause::Server { reason: ReasonCode::SessionTakenOver, .. }));
+}
+
+#[test]
+fn bytes_that_are_no_packet_end_the_connection_with_their_reason() {
+    let mut client = Client::connected();
+    let error: DecodeError = decode(&[0xff, 0], &client.machine.decode_options()).unwrap_err();
+    client.machine.malformed(error);
+    assert_eq!(client.sent(), [disconnect(ReasonCode::MalformedPacket)]);
+    assert!(matches!(client.cause(), Cause::Malformed(_)));
+}
+
+#[test]
+fn a_packet_that_only_clients_send_is_a_violation() {
+    let mut client = Client::connected();
+    client.gets(Subscribe::new(id(1), Vec::new()));
+    assert_eq!(client.violated(), "MQTT5 2.1.2");
+}
+
+#[test]
+fn authentication_keeps_to_its_method() {
+    let method = || Properties::new().with(Property::AuthenticationMethod("m"));
+    let mut client = Client::new(Options { properties: method(), ..Options::new(Version::V5_0, "c") });
+    client.machine.connect(client.now).unwrap();
+    client.sent();
+    assert!(client.gets(Auth::new(ReasonCode::ContinueAuthentication, method())).is_empty());
+    assert!(matches!(client.events()[..], [Event::Auth { reason: ReasonCode::ContinueAuthentication, .. }]));
+    client.machine.authenticate(ReasonCode::ContinueAuthentication, b"d").unwrap();
+    let [Packet::Auth(auth)] = &client.sent()[..] else { panic!() };
+    assert_eq!(auth.properties.authentication_method(), Some("m"));
+    client.gets(Connack { properties: method(), ..success() });
+    let other = Properties::new().with(Property::AuthenticationMethod("n"));
+    client.gets(Auth::new(ReasonCode::Success, other));
+    assert_eq!(client.violated(), "MQTT-4.12.0-5");
+}
+
+#[test]
+fn auth_needs_a_method() {
+    let mut client = Client::connected();
+    let refused = client.machine.authenticate(ReasonCode::ReAuthenticate, b"d");
+    assert!(matches!(refused, Err(Refusal::Forbidden { statement: "MQTT-4.12.0-7", .. })));
+}

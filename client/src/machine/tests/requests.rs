@@ -1,0 +1,98 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+
+use opifex_packet::{
+    Properties, Property, Puback, Suback, Subscription, SubscriptionOptions, TopicFilter, Unsuback,
+};
+
+use super::*;
+use crate::Refusal;
+
+fn filter(filter: &'static str) -> Vec<Subscription<'static>> {
+    vec![Subscription::new(TopicFilter::new(filter).unwrap(), QoS::AtLeastOnce)]
+}
+
+fn forbidden<T: std::fmt::Debug>(result: Result<T, Refusal>) -> &'static str {
+    match result {
+        Err(Refusal::Forbidden { statement, .. }) => statement,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn answers_find_their_calls() {
+    let mut client = Client::connected();
+    client.events();
+    let subscribed = client.machine.subscribe(filter("a"), Properties::new()).unwrap();
+    let unsubscribed =
+        client.machine.unsubscribe(vec![TopicFilter::new("a").unwrap()], Properties::new()).unwrap();
+    let sent = client.sent();
+    assert!(matches!(sent[..], [Packet::Subscribe(_), Packet::Unsubscribe(_)]));
+    client.gets(Unsuback::new(id(2), vec![ReasonCode::NoSubscriptionExisted]));
+    client.gets(Suback::new(id(1), vec![ReasonCode::GrantedQoS1]));
+    let events = client.events();
+    assert!(matches!(&events[0], Event::Unsubscribed { token, .. } if *token == unsubscribed));
+    assert!(matches!(&events[1], Event::Subscribed { token, reasons, .. }
+        if *token == subscribed && reasons[..] == [ReasonCode::GrantedQoS1]));
+}
+
+#[test]
+fn publishes_and_requests_share_the_ids() {
+    let mut client = Client::connected();
+    client.machine.subscribe(filter("a"), Properties::new()).unwrap();
+    client.publish(QoS::AtLeastOnce);
+    let sent = client.sent();
+    assert_eq!(sent[1], publish(QoS::AtLeastOnce, 2, false));
+    client.gets(Puback::new(id(1)));
+    assert_eq!(client.violated(), "MQTT-2.2.1-5");
+}
+
+#[test]
+fn answers_to_nothing_and_of_the_wrong_length_are_violations() {
+    let one = || vec![ReasonCode::Success];
+    let cases: [(Packet<'_>, &str); 4] = [
+        (Packet::from(Suback::new(id(2), one())), "MQTT-2.2.1-6"),
+        (Packet::from(Unsuback::new(id(1), one())), "MQTT-2.2.1-6"),
+        (Packet::from(Suback::new(id(1), vec![ReasonCode::Success; 2])), "MQTT-3.8.4-6"),
+        (Packet::from(Unsuback::new(id(2), one())), "MQTT-2.2.1-6"),
+    ];
+    for (packet, statement) in cases {
+        let mut client = Client::connected();
+        client.machine.subscribe(filter("a"), Properties::new()).unwrap();
+        client.sent();
+        client.gets(packet);
+        assert_eq!(client.violated(), statement);
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_is_told_when_the_connection_ends() {
+    let mut client = Client::connected();
+    client.events();
+    let token = client.machine.subscribe(filter("a"), Properties::new()).unwrap();
+    client.machine.connection_lost();
+    let events = client.events();
+    assert!(matches!(events[0], Event::Unanswered { token: it } if it == token));
+    assert!(matches!(events[1], Event::Disconnected { cause: Cause::Lost }));
+    assert!(matches!(client.machine.subscribe(filter("a"), Properties::new()), Err(Refusal::NotConnected)));
+}
+
+#[test]
+fn what_connack_and_the_standard_forbid_is_not_sent() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c"));
+    let properties = Properties::new()
+        .with(Property::WildcardSubscriptionAvailable(false))
+        .with(Property::SubscriptionIdentifierAvailable(false))
+        .with(Property::SharedSubscriptionAvailable(false));
+    client.connect(Connack { properties, ..success() });
+    let none = Properties::new;
+    assert_eq!(forbidden(client.machine.subscribe(filter("a/#"), none())), "MQTT5 3.2.2.3.11");
+    assert_eq!(forbidden(client.machine.subscribe(filter("$share/g/a"), none())), "MQTT5 3.2.2.3.13");
+    let numbered = none().with(Property::SubscriptionIdentifier(1));
+    assert_eq!(forbidden(client.machine.subscribe(filter("a"), numbered)), "MQTT5 3.2.2.3.12");
+    assert_eq!(forbidden(client.machine.subscribe(Vec::new(), none())), "MQTT-3.8.3-2");
+    assert_eq!(forbidden(client.machine.unsubscribe(Vec::new(), none())), "MQTT-3.10.3-2");
+    let options = SubscriptionOptions { no_local: true, ..QoS::AtMostOnce.into() };
+    let shared = vec![Subscription::new(TopicFilter::new("$share/g/a").unwrap(), options)];
+    assert_eq!(forbidden(client.machine.subscribe(shared, none())), "MQTT-3.8.3-4");
+    assert!(client.sent().is_empty());
+}
