@@ -248,16 +248,16 @@ impl<S: SessionStore> Machine<S> {
         }
     }
 
-    /// Appends what is to be written now; false when there is nothing. All that it tells of is in the store by then.
+    /// Appends what is to be written now; false when there is nothing. All that it tells of is in the store by then, and
+    /// so is all that was published, also without a connection. What could not be stored is tried again with each call.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut Vec<u8>) -> bool {
         self.pump();
-        if self.out.is_empty() {
-            return false;
-        }
         if let Err(error) = self.store.flush() {
             // Nothing leaves that rests on what is not stored; without a word the server keeps the session and the will.
             self.close(Cause::Store(error));
             self.out.clear();
+        }
+        if self.out.is_empty() {
             return false;
         }
         into.append(&mut self.out);
