@@ -207,7 +207,10 @@ impl<S: SessionStore> Machine<S> {
                 "the session ends with its connection already",
             ));
         }
-        self.send(&Packet::from(Disconnect { reason, properties }));
+        ServerLimits::NONE.check_size(properties.as_bytes().len() + 64)?;
+        let packet = Packet::from(Disconnect { reason, properties });
+        self.limits.check_size(packet.encoded_len(self.options.version))?;
+        self.send(&packet);
         self.close(Cause::Asked);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! AUTH (5.0): the steps of an extended authentication are the application's; whose turn it is, is checked here.
 
-use opifex_packet::{Auth, Packet, Properties, Property, ReasonCode};
+use opifex_packet::{Auth, MAX_FIELD_LEN, Packet, Properties, Property, ReasonCode};
 
 use super::{Link, Machine};
 use crate::store::SessionStore;
@@ -34,10 +34,16 @@ impl<S: SessionStore> Machine<S> {
                 "a client does not send AUTH for this reason now",
             ));
         }
+        // 1.5.6
+        if data.len() > MAX_FIELD_LEN {
+            return Err(Refusal::forbidden("MQTT5 1.5.6", "authentication data has 65,535 bytes at most"));
+        }
         // [MQTT-4.12.0-5] [MQTT-4.12.1-1]: the method of CONNECT.
         let method = Property::AuthenticationMethod(method);
         let properties = Properties::new().with(method).with(Property::AuthenticationData(data));
-        self.send(&Packet::from(Auth::new(reason, properties)));
+        let packet = Packet::from(Auth::new(reason, properties));
+        self.limits.check_size(packet.encoded_len(self.options.version))?;
+        self.send(&packet);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use opifex_packet::{
 
 use super::{Link, Machine};
 use crate::store::SessionStore;
-use crate::{Cause, Event, Refusal, Token};
+use crate::{Cause, Event, Refusal, ServerLimits, Token};
 
 /// Requests that wait for an answer at once, at most.
 const MAX_REQUESTS: usize = 1024;
@@ -64,6 +64,7 @@ impl<S: SessionStore> Machine<S> {
             }
         }
         let filters = subscriptions.len();
+        check_len(&properties, subscriptions.iter().map(|one| &one.filter))?;
         self.request(Kind::Subscribe, filters, |packet_id| {
             Packet::from(Subscribe { packet_id, properties, subscriptions })
         })
@@ -84,6 +85,7 @@ impl<S: SessionStore> Machine<S> {
         }
         self.check_properties(PropertyContext::Unsubscribe, &properties)?;
         let count = filters.len();
+        check_len(&properties, filters.iter())?;
         self.request(Kind::Unsubscribe, count, |packet_id| {
             Packet::from(Unsubscribe { packet_id, properties, filters })
         })
@@ -152,4 +154,13 @@ impl<S: SessionStore> Machine<S> {
             )),
         }
     }
+}
+
+/// 2.1.4: what MQTT can count; a longer packet has no encoding.
+fn check_len<'a>(
+    properties: &Properties<'_>,
+    filters: impl Iterator<Item = &'a TopicFilter<'a>>,
+) -> Result<(), Refusal> {
+    let len = properties.as_bytes().len() + filters.map(|filter| filter.as_str().len() + 3).sum::<usize>();
+    ServerLimits::NONE.check_size(len + 64)
 }

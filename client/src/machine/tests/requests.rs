@@ -96,3 +96,21 @@ fn what_connack_and_the_standard_forbid_is_not_sent() {
     assert_eq!(forbidden(client.machine.subscribe(shared, none())), "MQTT-3.8.3-4");
     assert!(client.sent().is_empty());
 }
+
+#[test]
+fn a_packet_that_is_too_long_is_refused_before_it_is_made() {
+    let mut client = Client::connected();
+    let long = "f".repeat(60_000);
+    let filters = vec![TopicFilter::new(long).unwrap(); 5000];
+    assert_eq!(forbidden(client.machine.unsubscribe(filters, Properties::new())), "MQTT-3.2.2-15");
+    client.machine.connection_lost();
+    let properties = Properties::new().with(Property::MaximumPacketSize(20));
+    client.connect(Connack { properties, ..success() });
+    let reason = Properties::new().with(Property::ReasonString("a reason that is too long"));
+    assert_eq!(forbidden(client.machine.disconnect(ReasonCode::Success, reason)), "MQTT-3.2.2-15");
+    assert_eq!(
+        forbidden(client.machine.subscribe(filter("a/long/topic/filter"), Properties::new())),
+        "MQTT-3.2.2-15"
+    );
+    assert!(client.sent().is_empty() && !client.machine.is_closing());
+}
