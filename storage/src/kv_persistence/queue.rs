@@ -123,8 +123,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// again, so the search goes on from where the last one ended.
     fn first_waiting(&self, id: SessionId, session: &mut SessionRow) -> Result<(Seq, u64)> {
         let (_, end) = key::of_session(key::kind::QUEUED, id);
-        for row in self.range(&key::queued(id, session.waiting_from), &end) {
-            let (key, value) = row?;
+        let mut rows = self.range(&key::queued(id, session.waiting_from), &end);
+        // What cannot be read is passed: it gives way to nobody.
+        while let Some((key, value)) = next_row(&mut rows, &mut Vec::new())? {
             let waiting = match unseal::<QueuedRow>(&key, &value) {
                 Ok(entry) => entry.is_waiting().then_some(entry.size_bytes),
                 Err(error) if error.kind() == ErrorKind::Corrupt => Some(0),
