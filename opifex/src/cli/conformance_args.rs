@@ -9,7 +9,7 @@ Examples:
   opifex conformance --broker 127.0.0.1:1883                    every statement of MQTT 3.1.1 and 5.0
   opifex conformance --broker broker.lan:1883 --mqtt 5.0        ... of 5.0
   opifex conformance --broker 127.0.0.1:1883 --only MQTT-3.3    one section
-  opifex conformance --broker 127.0.0.1:1883 --only ping::      one chapter of cases
+  opifex conformance --broker 127.0.0.1:1883 --only qos::       one chapter of cases
   opifex conformance --broker 127.0.0.1:1883 --json report.json --descriptor broker.toml
 
 The descriptor says what a broker is set up with; every key may be left out:

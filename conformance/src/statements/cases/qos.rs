@@ -4,7 +4,7 @@ use opifex_packet::{Packet, PacketId, Puback, Pubcomp, Pubrec, Pubrel, QoS, Reas
 
 use crate::statements::case::{Outcome, chapter};
 use crate::statements::stop::ensure;
-use crate::statements::{Event, Scene};
+use crate::statements::{Event, Scene, Wire};
 
 chapter! { "qos", "4.3 QoS, 4.4 delivery retry";
     a_qos_1_message_waits_for_puback:
@@ -271,18 +271,23 @@ async fn a_begun_qos_2_delivery_does_not_expire(s: &Scene) -> Outcome {
     let mut wire = s.connected_durable("a").await?;
     wire.subscribe(&s.topic("t"), QoS::ExactlyOnce).await?;
     let mut publisher = s.connected("p").await?;
-    let mut publish = publisher.message(&s.topic("t"), "x", QoS::ExactlyOnce);
-    publish.properties.push(opifex_packet::Property::MessageExpiryInterval(1));
-    // The receiver's part: the handshake completes after the expiry, too.
-    let id = publish.delivery.packet_id();
-    publisher.send(publish).await?;
-    publisher.expect_pubrec().await?;
+    let expiring = |publisher: &mut Wire, topic: &str| {
+        let mut publish = publisher.message(topic, "x", QoS::ExactlyOnce);
+        publish.properties.push(opifex_packet::Property::MessageExpiryInterval(1));
+        publish
+    };
+    let publish = expiring(&mut publisher, &s.topic("t"));
+    publisher.publish_packet(publish).await?;
     wire.expect_unacknowledged(&s.topic("t"), "x").await?;
     wire.vanish();
+    // The receiver's part: the handshake completes after the expiry, too.
+    let publish = expiring(&mut publisher, &s.topic("to nobody"));
+    let Some(id) = publish.delivery.packet_id() else { return Ok(()) };
+    publisher.send(publish).await?;
+    publisher.expect_pubrec().await?;
     s.pass(std::time::Duration::from_millis(2_500)).await;
     let mut wire = s.connected_durable("a").await?;
     wire.expect_message(&s.topic("t"), "x").await?;
-    let Some(id) = id else { return Ok(()) };
     publisher.send(Pubrel::new(id)).await?;
     let pubcomp = publisher.expect_pubcomp().await?;
     ensure!(

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"seconds": 12.3,
-//!  "cases": [{"id": "ping::pingreq_is_answered", "version": "3.1.1", "statements": ["MQTT-3.12.4-1"],
+//!  "cases": [{"id": "keep_alive::pingreq_is_answered", "version": "3.1.1", "statements": ["MQTT-3.12.4-1"],
 //!             "verdict": "passed", "reason": null, "seconds": 0.01, "transcript": []}],
 //!  "statements": [{"id": "MQTT-3.12.4-1", "version": "3.1.1", "section": "3.12.4", "verdict": "passed"}]}
 //! ```
