@@ -6,9 +6,10 @@
 //! `cargo bench -p opifex-broker --bench durable_publish -- sqlite|sled [in flight of each publisher, 20]`. The store
 //! lies below the current directory; where a sync costs nothing (a tmpfs) what is left is the processor's work.
 //!
-//! Last run, 2026-11-23, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.67 [0.58..0.81] with 20 in
-//! flight (some 175,000 acknowledged a second, 870 a sync), 0.43 [0.41..0.50] with 1 (43,000, 40 a sync); sled 0.67
-//! [0.63..0.70] with 20 (97,000, 660 a sync), 0.62 [0.47..0.74] with 1 (27,000, 31 a sync). The aim is 0.70.
+//! Last runs, 2026-11-23, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.65 [0.61..0.69] and 0.74
+//! [0.57..0.78] with 20 in flight (170,000 to 195,000 acknowledged a second, 900 to 1,000 a sync), 0.38 [0.32..0.41] with 1
+//! (35,000, 48 a sync); sled 0.71 [0.65..0.79] with 20 (100,000, 660 a sync). The aim is 0.70: undecided with 20, missed
+//! with 1.
 
 mod broker_side;
 #[path = "../../../storage-sled/examples/group_commit/bare_loop.rs"]
