@@ -12,6 +12,8 @@ use crate::reserve;
 
 const CONFIGURATION: &str = "conf";
 const LOG: &str = "db";
+const SNAPSHOT: &str = "snap.";
+const HALF: &str = ".generating";
 
 /// Refuses a directory that holds what is not a sled store's. One that is not there or empty is fine.
 pub(crate) fn check(directory: &Path) -> Result<()> {
@@ -44,9 +46,27 @@ pub(crate) fn begin_anew_without_a_log(directory: &Path) -> Result<()> {
     if log.exists() {
         return Ok(());
     }
-    match fs::remove_file(&configuration) {
+    remove(&configuration, "belongs to no log")
+}
+
+/// Who died while it wrote a snapshot of where the pages are has left half of one, under a name that sled gives it until it
+/// is whole, and which sled then takes for the newest. Without it sled has the one before, or reads its whole log: neither
+/// is given up before the new one has its own name. Asks for the lock.
+pub(crate) fn remove_half_snapshots(directory: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(SNAPSHOT) && name.ends_with(HALF)) {
+            remove(&entry.path(), "was not written to its end")?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(file: &Path, why: &str) -> Result<()> {
+    match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            let what = format!("cannot remove {}, which belongs to no log: {error}", configuration.display());
+            let what = format!("cannot remove {}, which {why}: {error}", file.display());
             Err(StoreError::not_applied(ErrorKind::Fatal, what))
         }
         _ => Ok(()),
@@ -58,5 +78,5 @@ fn is_a_stores(name: &OsStr) -> bool {
     let ours = [DataDir::LOCK_FILE, reserve::FILE, CommitMark::FILE];
     let sleds = [CONFIGURATION, LOG, "blobs"];
     // The root of a file system has a directory of its own.
-    ours.contains(&name) || sleds.contains(&name) || name.starts_with("snap.") || name == "lost+found"
+    ours.contains(&name) || sleds.contains(&name) || name.starts_with(SNAPSHOT) || name == "lost+found"
 }

@@ -79,6 +79,7 @@ impl SledStore {
         directory::check(directory)?;
         let held = when_unlocked(|| DataDir::take(directory))?;
         directory::begin_anew_without_a_log(directory)?;
+        directory::remove_half_snapshots(directory)?;
         let reserve = Arc::new(Reserve::of(directory, options.reserve_bytes));
         let config = sled::Config::new()
             .path(directory)

@@ -155,3 +155,20 @@ fn a_last_write_that_is_missing_but_for_its_number_is_told() {
     let line = "the store's counters are not those of the last write: what was written with them may be missing, too";
     assert_eq!(told(directory.path()), [line]);
 }
+
+#[test]
+fn half_a_snapshot_is_passed_over() {
+    let directory = TempDir::new().unwrap();
+    // Twice, so that there is a whole one.
+    for number in ["1", "2"] {
+        let store = open(directory.path()).unwrap();
+        retain(&store, message(&format!("t/{number}"), number));
+    }
+    for half in ["snap.0000000000000000.generating", "snap.FFFFFFFFFFFFFFFF.generating"] {
+        std::fs::write(directory.path().join(half), b"half").unwrap();
+    }
+    let store = open(directory.path()).unwrap();
+    let filters = [filter("t/#")];
+    let page = block_on(store.retained(&filters, None, PageLimit::items(10))).unwrap();
+    assert_eq!(page.items.len(), 2);
+}
