@@ -12,14 +12,14 @@
 //! `OPIFEX_KILL9_SEED` repeats a run as far as the scheduler allows, `OPIFEX_KILL9_PROGRAM` names another build of the
 //! program. Each kill prints what was on its way.
 //!
-//! Last run, 2026-11-22, 0 lost and QoS 2 exactly once in all of them; at how many kills a PUBLISH, PUBACK, PUBREC,
+//! Last run, 2026-11-23, 0 lost and QoS 2 exactly once in all of them; at how many kills a PUBLISH, PUBACK, PUBREC,
 //! PUBREL, PUBCOMP, SUBSCRIBE and CONNECT was not acknowledged:
 //!
 //! | store | seed | rounds | kills | acknowledged | PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, CONNECT |
 //! | --- | --- | --- | --- | --- | --- |
-//! | sqlite, disk | 1795390948610247066 | 200 | 272 | 55,028 | 272, 272, 262, 263, 263, 225, 153 |
-//! | sqlite, process | 3003 | 60 | 85 | 8,583 | 85, 85, 82, 81, 81, 69, 32 |
-//! | sled, process | 1795391156137059497 | 200 | 276 | 54,903 | 276, 276, 258, 268, 256, 260, 202 |
+//! | sqlite, disk | 1795404668777213452 | 200 | 267 | 54,845 | 267, 267, 211, 131, 263, 149, 37 |
+//! | sqlite, process | 1795404784360893349 | 200 | 291 | 56,073 | 291, 291, 215, 118, 281, 140, 38 |
+//! | sled, process | 1795405088190776841 | 200 | 263 | 51,691 | 263, 263, 210, 118, 260, 124, 40 |
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
