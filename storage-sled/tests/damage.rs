@@ -192,8 +192,31 @@ fn damage(directory: &Path, seed: &mut u64) -> String {
     }
 }
 
+/// Where sled still has a damaged page in the part of its log that it plays again when it opens, it refuses the store or
+/// takes all that follows for a torn write, which the store says. Else it comes upon the page when a walk does.
 #[test]
 fn walks_go_on_behind_a_page_that_cannot_be_read() {
+    let met_by_a_walk = (0..20).any(|_| match use_with_two_damaged_pages() {
+        (written, End::Read(Ok(found))) => {
+            let is_said = |line: &String| line.contains("commits that were durable are missing");
+            let is_cut = found.damaged.iter().any(is_said);
+            if !is_cut {
+                expect_walks_to_go_on(&written, &found);
+            }
+            !is_cut
+        }
+        (_, End::Refused(error)) => {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            false
+        }
+        (_, end) => panic!("it is not read: {end:?}"),
+    });
+    assert!(met_by_a_walk, "no page was damaged that sled does not play again");
+}
+
+/// What a store holds, and what becomes of it when a page with queue entries and one with retained messages have a
+/// flipped bit each.
+fn use_with_two_damaged_pages() -> (Found, End) {
     let place = TempDir::new().expect("a directory can be made");
     let directory = place.path().join("store");
     drop(fill(&directory));
@@ -209,18 +232,17 @@ fn walks_go_on_behind_a_page_that_cannot_be_read() {
     assert!(places.len() >= 2, "{places:?}");
     places.into_iter().for_each(|at| bytes[at] ^= 1);
     fs::write(&log, bytes).expect("it can be written");
-    let found = match use_it(&directory) {
-        End::Read(Ok(found)) => found,
-        end => panic!("it is not read: {end:?}"),
+    let end = use_it(&directory);
+    (written, end)
+}
+
+fn expect_walks_to_go_on(written: &Found, found: &Found) {
+    let is_new = |record: &&String| record.contains("\"new\"");
+    let of = |all: &BTreeSet<String>, kind: &str| {
+        all.iter().filter(|record| record.starts_with(kind) && !is_new(record)).count()
     };
-    let of =
-        |all: &BTreeSet<String>, kind: &str| all.iter().filter(|record| record.starts_with(kind)).count();
     for kind in ["Session", "Subscription"] {
-        assert_eq!(
-            of(&written.records, kind),
-            of(&found.records, kind) - usize::from(kind == "Session"),
-            "{kind}"
-        );
+        assert_eq!(of(&written.records, kind), of(&found.records, kind), "{kind}");
     }
     for kind in ["Queued", "Retained"] {
         let (left, all) = (of(&found.records, kind), of(&written.records, kind));
@@ -228,8 +250,8 @@ fn walks_go_on_behind_a_page_that_cannot_be_read() {
     }
     let named = found.damaged.iter().filter(|line| line.starts_with("sled cannot read")).count();
     assert!(named >= 2, "{:?}", found.damaged);
-    let is_known = |record: &String| written.records.contains(record) || record.contains("\"new\"");
-    assert!(found.records.iter().all(is_known));
+    assert!(found.records.iter().any(|record| is_new(&record)), "the last session is lost without a word");
+    assert!(found.records.iter().all(|record| written.records.contains(record) || is_new(&record)));
 }
 
 #[test]
