@@ -14,6 +14,12 @@ pub enum Cause {
     /// The transport ended.
     #[error("the connection was lost")]
     Lost,
+    /// No transport could be opened, or it failed.
+    #[error("the transport failed")]
+    Transport(#[source] io::Error),
+    /// The application's authenticator gave up.
+    #[error("the authentication failed")]
+    Authentication(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// CONNACK said no.
     #[error("the server refused the connection: {reason}")]
     Refused {

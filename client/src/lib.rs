@@ -1,9 +1,29 @@
-//! The MQTT client, for 3.1.1 and 5.0 (and 3.1): so far its state machine and the store of its session.
+//! An MQTT client, for 3.1.1 and 5.0 (and 3.1), on tokio.
 //!
-//! [`Machine`] knows the whole protocol and neither a socket nor a clock nor a runtime: packets and the time go in,
-//! bytes and [`Event`]s come out. Whoever owns a transport drives it: write what [`Machine::poll_transmit`] gives, hand
-//! over what arrives with [`Machine::received`], call [`Machine::tick`] when [`Machine::deadline`] has come, and read
-//! [`Machine::poll_event`] after each. The asynchronous handle that does so is not built yet.
+//! [`Client`] is what an application holds: it publishes, subscribes, connects again and goes on with its session.
+//!
+//! ```no_run
+//! use opifex_client::{Address, Client, Message, Options};
+//! use opifex_packet::{QoS, TopicName, Version};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let address = Address::parse("mqtt://localhost")?;
+//! let client = Client::connect(Options::new(Version::V5_0, "lamp-1"), address).await?;
+//!
+//! let mut switches = client.subscribe("rooms/+/switch", QoS::AtLeastOnce).await?;
+//! while let Some(switch) = switches.next().await {
+//!     let light = TopicName::new(switch.topic.as_str().replace("switch", "light"))?;
+//!     // Resolves with the server's PUBACK.
+//!     client.publish(Message::new(light, switch.payload.clone()).with_qos(QoS::AtLeastOnce)).await?;
+//! }
+//! client.disconnect().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Below it, and of use without tokio: [`Machine`] knows the whole protocol and neither a socket nor a clock nor a
+//! runtime: packets and the time go in, bytes and [`Event`]s come out. Whoever owns a transport drives it: write what
+//! [`Machine::poll_transmit`] gives, hand over what arrives with [`Machine::received`], call [`Machine::tick`] when
+//! [`Machine::deadline`] has come, and read [`Machine::poll_event`] after each.
 //!
 //! ```
 //! use opifex_client::{Event, Machine, MemoryStore, Message, Options};
@@ -29,8 +49,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! In reading order: [`Options`], [`Message`], [`Machine`] with what it says ([`Event`], [`Cause`]) and what it refuses
-//! ([`Refusal`]), then [`SessionStore`] with its two implementations, [`MemoryStore`] and [`FileStore`].
+//! In reading order: [`Options`], [`Message`], [`Client`] with its [`Builder`], [`Delivery`] and [`Subscription`],
+//! [`Connector`] and [`Reconnect`]; then [`Machine`] with what it says ([`Event`], [`Cause`]) and what it refuses
+//! ([`Refusal`]), and [`SessionStore`] with its implementations, [`FileStore`], [`MemoryStore`] and [`Unstored`].
 
 mod message;
 mod options;
@@ -44,11 +65,29 @@ mod machine;
 
 mod store;
 
+mod address;
+mod connector;
+mod driver;
+mod error;
+mod handle;
+mod reconnect;
+
+pub use address::{Address, AddressError};
 pub use cause::Cause;
+pub use connector::{BoxedTransport, Connecting, Connector, Credentials, Transport};
+pub use error::Error;
 pub use event::{AckToken, Event, Token};
+pub use handle::Client;
+pub use handle::authenticator::{AuthenticationError, Authenticator};
+pub use handle::builder::Builder;
+pub use handle::delivery::{Delivery, Published};
+pub use handle::received::Received;
+pub use handle::status::{Status, Statuses};
+pub use handle::subscription::Subscription;
 pub use machine::Machine;
 pub use message::Message;
 pub use options::Options;
+pub use reconnect::Reconnect;
 pub use refusal::Refusal;
 pub use server_limits::ServerLimits;
-pub use store::{FileStore, MemoryStore, SessionStore, StoredMessage, StoredSession};
+pub use store::{FileStore, MemoryStore, SessionStore, StoredMessage, StoredSession, Unstored};

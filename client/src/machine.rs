@@ -28,11 +28,12 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use opifex_packet::{
-    DecodeError, DecodeOptions, Disconnect, Packet, PacketId, Properties, PropertyContext, ReasonCode, Role,
+    DecodeError, DecodeOptions, Disconnect, Packet, PacketId, Properties, PropertyContext, QoS, ReasonCode,
+    Role,
 };
 
 use crate::store::SessionStore;
-use crate::{Cause, Event, Options, Refusal, ServerLimits, Token};
+use crate::{Cause, Event, Message, Options, Refusal, ServerLimits, Token};
 
 use incoming::Incoming;
 use keep_alive::{Due, KeepAlive};
@@ -71,6 +72,7 @@ pub struct Machine<S> {
     incoming_aliases: IncomingAliases,
     outgoing_aliases: OutgoingAliases,
     keep_alive: Option<KeepAlive>,
+    response_information: Option<String>,
 
     out: Vec<u8>,
     events: VecDeque<Event>,
@@ -97,6 +99,7 @@ impl<S: SessionStore> Machine<S> {
             incoming_aliases: IncomingAliases::default(),
             outgoing_aliases: OutgoingAliases::default(),
             keep_alive: None,
+            response_information: None,
             out: Vec::new(),
             events: VecDeque::new(),
             options,
@@ -117,6 +120,34 @@ impl<S: SessionStore> Machine<S> {
     /// What the server allows, as of the last CONNACK.
     pub fn limits(&self) -> &ServerLimits {
         &self.limits
+    }
+
+    /// Whether the server has accepted the connection, and it is not over.
+    pub fn is_connected(&self) -> bool {
+        self.link == Link::Connected
+    }
+
+    /// Whether there is neither a connection nor an attempt at one.
+    pub fn is_idle(&self) -> bool {
+        self.link == Link::Idle
+    }
+
+    /// Whether [`publish`](Machine::publish) would not refuse the message as `Full`.
+    pub fn has_room(&self, message: &Message) -> bool {
+        match message.qos {
+            QoS::AtMostOnce => self.link != Link::Connected || self.out.len() < self.options.max_buffered,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => self.outgoing.len() < self.options.max_pending,
+        }
+    }
+
+    /// Where the server of the last connection lets responses go (5.0), when it was asked.
+    pub fn response_information(&self) -> Option<&str> {
+        self.response_information.as_deref()
+    }
+
+    /// Whether subscriptions may have identifiers.
+    pub(crate) fn gives_subscription_identifiers(&self) -> bool {
+        self.options.version.is_v5() && self.limits.subscription_identifiers
     }
 
     /// Whether the transport is to be closed once all is written.
@@ -282,9 +313,13 @@ impl<S: SessionStore> Machine<S> {
             Cause::Malformed(error) => Some(error.reason()),
             Cause::Timeout(_) => Some(ReasonCode::UnspecifiedError),
             // [MQTT-4.13.2-1]: the server closes, it is told nothing.
-            Cause::Asked | Cause::Lost | Cause::Refused { .. } | Cause::Server { .. } | Cause::Store(_) => {
-                None
-            }
+            Cause::Asked
+            | Cause::Lost
+            | Cause::Transport(_)
+            | Cause::Authentication(_)
+            | Cause::Refused { .. }
+            | Cause::Server { .. }
+            | Cause::Store(_) => None,
         };
         // Before 5.0 DISCONNECT would mean that all is well, and the will would not be published.
         if let Some(reason) = reason.filter(|_| self.options.version.is_v5() && self.link == Link::Connected)

@@ -8,6 +8,7 @@
 mod file;
 mod memory;
 mod record;
+mod unstored;
 
 use std::io;
 
@@ -15,6 +16,7 @@ use opifex_packet::PacketId;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
+pub use unstored::Unstored;
 
 use crate::Message;
 
@@ -70,4 +72,34 @@ pub trait SessionStore {
     /// # Errors
     /// As the medium says. What was noted is kept, and the next flush writes it.
     fn flush(&mut self) -> io::Result<()>;
+}
+
+impl<S: SessionStore + ?Sized> SessionStore for Box<S> {
+    fn load(&mut self) -> io::Result<StoredSession> {
+        (**self).load()
+    }
+
+    fn put_outgoing(&mut self, message: &StoredMessage) {
+        (**self).put_outgoing(message);
+    }
+
+    fn release(&mut self, packet_id: PacketId, nth: u64) {
+        (**self).release(packet_id, nth);
+    }
+
+    fn remove_outgoing(&mut self, packet_id: PacketId) {
+        (**self).remove_outgoing(packet_id);
+    }
+
+    fn put_incoming(&mut self, packet_id: PacketId) {
+        (**self).put_incoming(packet_id);
+    }
+
+    fn remove_incoming(&mut self, packet_id: PacketId) {
+        (**self).remove_incoming(packet_id);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
+    }
 }

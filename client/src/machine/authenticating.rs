@@ -47,6 +47,13 @@ impl<S: SessionStore> Machine<S> {
         Ok(())
     }
 
+    /// Sets the authentication data of the next CONNECT. The method stands in the options.
+    pub fn set_authentication_data(&mut self, data: &[u8]) {
+        const AUTHENTICATION_DATA: u8 = 0x16;
+        let others = self.options.properties.retain(|property| property.id() != AUTHENTICATION_DATA);
+        self.options.properties = others.with(Property::AuthenticationData(data));
+    }
+
     fn method(&self) -> Option<&str> {
         self.options.properties.authentication_method().filter(|_| self.options.version.is_v5())
     }

@@ -61,6 +61,7 @@ impl<S: SessionStore> Machine<S> {
             self.client_id = assigned.to_owned();
         }
 
+        self.response_information = connack.properties.response_information().map(str::to_owned);
         self.limits = ServerLimits::of(&connack);
         // [MQTT-4.9.0-1]: above 0 and not above the server's.
         self.limits.receive_maximum = self.limits.receive_maximum.min(self.options.max_inflight);

@@ -1,0 +1,393 @@
+//! The task behind a client's handles: owns machine, transport and store, and is woken by whatever there is to do.
+//!
+//! ```text
+//!            +--------------------- back-off <-----------------+
+//!            v                                                 | worth another attempt
+//!   dial --------> connection (one poll function) ----> lost --+----> end
+//!     |  failed        commands -> machine -> transport        |
+//!     +---------> lost transport -> machine -> streams, slots  | not worth it, asked for, nobody left
+//! ```
+//! A wake-up takes all commands, reads all that is there, hands on all that has happened, and writes once. Nothing is
+//! spawned and no timer is set for a message.
+
+mod asks;
+mod commands;
+mod events;
+mod link;
+mod responses;
+mod routes;
+mod timer;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use opifex_packet::{Properties, ReasonCode};
+use tokio::sync::broadcast;
+
+use crate::connector::BoxedTransport;
+use crate::handle::authenticator::Authenticator;
+use crate::handle::builder::Builder;
+use crate::handle::queue::{Command, Shared};
+use crate::handle::slots::{Answer, SlotId};
+use crate::handle::status::Status;
+use crate::machine::Machine;
+use crate::reconnect::worth_another;
+use crate::store::SessionStore;
+use crate::{AckToken, Cause, Connector, Error, Reconnect, Token};
+
+use asks::Asks;
+use link::{Link, Step, later};
+use responses::Responses;
+use routes::Routes;
+use timer::{Timer, now};
+
+/// Rounds of one poll before other tasks have their turn.
+const ROUNDS: usize = 16;
+/// How long a client that nobody holds any more, or that says good-bye, goes on writing.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Who waits for the end of a message.
+#[derive(Copy, Clone, Debug)]
+enum Waits {
+    Publisher(SlotId),
+    Requester(u64),
+}
+
+/// A disconnect that was asked for.
+struct Leaving {
+    reason: ReasonCode,
+    properties: Properties<'static>,
+    /// Until then what is under way may come to its end.
+    deadline: Instant,
+    slot: Option<SlotId>,
+    /// DISCONNECT is said: so long it may take to be written.
+    farewell: Option<Instant>,
+    unfinished: usize,
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    machine: Machine<Box<dyn SessionStore + Send>>,
+    connector: Box<dyn Connector>,
+    authenticator: Option<Box<dyn Authenticator>>,
+    reconnect: Reconnect,
+    statuses: broadcast::Sender<Status>,
+    response_timeout: Duration,
+    write_timeout: Duration,
+    unread_bytes: usize,
+
+    /// Commands that the machine has no room for yet.
+    backlog: VecDeque<Command>,
+    acks: Vec<AckToken>,
+    answers: Vec<(SlotId, Result<Answer, Error>)>,
+    wakers: Vec<Waker>,
+    deliveries: HashMap<Token, Waits>,
+    /// QoS 0 messages that the machine has and the transport has not.
+    unwritten: Vec<SlotId>,
+    asks: Asks,
+    routes: Routes,
+    responses: Option<Responses>,
+    reauthenticating: Option<SlotId>,
+    authenticated: bool,
+    connected: Option<SlotId>,
+    /// Whether there was a connection at all.
+    was_connected: bool,
+    attempt: u32,
+    leaving: Option<Leaving>,
+    cause: Option<Cause>,
+    timer: Timer,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        builder: Builder,
+        connector: Box<dyn Connector>,
+        shared: Arc<Shared>,
+        statuses: broadcast::Sender<Status>,
+    ) -> Result<Self, Error> {
+        let mut options = builder.options;
+        // The driver acknowledges when a message is taken from its stream.
+        options.manual_acks = true;
+        let response_timeout = options.response_timeout;
+        Ok(Driver {
+            shared,
+            machine: Machine::new(options, builder.store)?,
+            connector,
+            authenticator: builder.authenticator,
+            reconnect: builder.reconnect,
+            statuses,
+            response_timeout,
+            write_timeout: builder.write_timeout,
+            unread_bytes: builder.unread_bytes,
+            backlog: VecDeque::new(),
+            acks: Vec::new(),
+            answers: Vec::new(),
+            wakers: Vec::new(),
+            deliveries: HashMap::new(),
+            unwritten: Vec::new(),
+            asks: Asks::default(),
+            routes: Routes::default(),
+            responses: None,
+            reauthenticating: None,
+            authenticated: false,
+            connected: None,
+            was_connected: false,
+            attempt: 0,
+            leaving: None,
+            cause: None,
+            timer: Timer::new(),
+        })
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            if let Some(stream) = self.dial().await {
+                let mut link = Link::new(stream, self.machine.decode_options(), self.write_timeout);
+                if self.open() {
+                    poll_fn(|cx| self.poll_connection(cx, &mut link)).await;
+                }
+                self.lost(link);
+            }
+            let cause = self.cause.take().unwrap_or(Cause::Lost);
+            if !self.goes_on(cause).await {
+                return;
+            }
+        }
+    }
+
+    /// A transport, or `None` with the cause.
+    async fn dial(&mut self) -> Option<BoxedTransport> {
+        let mut attempt = self.connector.connect();
+        let deadline = later(now(), self.response_timeout);
+        let opened = poll_fn(|cx| {
+            if let Poll::Ready(opened) = attempt.as_mut().poll(cx) {
+                return Poll::Ready(Some(opened));
+            }
+            self.poll_offline(cx, deadline).map(|over| {
+                let what = "the server did not answer in time; is it there, is the way to it open?";
+                over.then(|| Err(io::Error::new(io::ErrorKind::TimedOut, what)))
+            })
+        });
+        match opened.await {
+            Some(Ok(stream)) => return Some(stream),
+            Some(Err(error)) => self.cause = Some(Cause::Transport(error)),
+            None => self.cause = Some(Cause::Asked),
+        }
+        None
+    }
+
+    /// Begins the protocol; false with the cause.
+    fn open(&mut self) -> bool {
+        self.authenticated = false;
+        if let Some(authenticator) = &mut self.authenticator {
+            match authenticator.begin() {
+                Ok(data) => self.machine.set_authentication_data(&data),
+                Err(error) => {
+                    self.cause = Some(Cause::Authentication(error));
+                    return false;
+                }
+            }
+        }
+        self.machine.connect(now()).is_ok()
+    }
+
+    /// One connection, until it is over.
+    fn poll_connection(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            let now = now();
+            self.take_commands(now);
+            let mut over = None;
+            let mut again = false;
+            if self.reads(link) {
+                match link.poll_read(cx, &mut self.machine, now) {
+                    Step::Nothing => {}
+                    Step::Some => again = true,
+                    Step::Over(error) => over = Some(error),
+                }
+            }
+            self.machine.tick(now);
+            self.take_events(now);
+            self.expire(now);
+            self.leave_when_done(now, Some(link));
+            match self.write(cx, link, now) {
+                Step::Nothing => {}
+                Step::Some => again = true,
+                Step::Over(error) => over = over.or(Some(error)),
+            }
+            // The store may have failed.
+            self.take_events(now);
+            self.answer();
+
+            if let Some(error) = over {
+                self.cause = self.cause.take().or(error.map(Cause::Transport));
+                return Poll::Ready(());
+            }
+            if self.machine.is_idle() {
+                return Poll::Ready(());
+            }
+            if self.machine.is_closing() && link.is_drained() {
+                // A server that does not close its side is not waited for.
+                return link.poll_shutdown(cx).map(drop);
+            }
+            let farewell = self.leaving.as_ref().and_then(|leaving| leaving.farewell);
+            if farewell.is_some_and(|farewell| farewell <= now) {
+                return Poll::Ready(());
+            }
+            if again || !self.shared.sleep(cx, !self.backlog.is_empty()) {
+                continue;
+            }
+            let deadlines = [self.deadline(), self.machine.deadline(), link.deadline(), farewell];
+            if !self.timer.poll(cx, deadlines.into_iter().flatten().min()) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, link: &mut Link, now: Instant) -> Step {
+        let (machine, unwritten, answers) = (&mut self.machine, &mut self.unwritten, &mut self.answers);
+        link.poll_write(
+            cx,
+            now,
+            |bytes, slots| {
+                let more = machine.poll_transmit(now, bytes);
+                slots.append(unwritten);
+                more
+            },
+            |slot| answers.push((slot, Ok(Answer::Done))),
+        )
+    }
+
+    /// Whether more is to be read. A full stream makes the server wait, unless the client itself waits for the server.
+    fn reads(&mut self, link: &Link) -> bool {
+        if link.unwritten() > self.unread_bytes {
+            return false;
+        }
+        !self.routes.is_full() || self.waits_for_server()
+    }
+
+    fn waits_for_server(&self) -> bool {
+        !self.deliveries.is_empty()
+            || !self.asks.is_empty()
+            || self.responses.as_ref().is_some_and(|responses| !responses.is_empty())
+            || self.leaving.is_some()
+    }
+
+    /// The time without a connection. Ready with true at the deadline, with false when the client is to end.
+    fn poll_offline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<bool> {
+        loop {
+            let now = now();
+            self.take_commands(now);
+            self.take_events(now);
+            self.expire(now);
+            // What was accepted is stored.
+            self.machine.poll_transmit(now, &mut Vec::new());
+            self.answer();
+            if self.leave_when_done(now, None) {
+                return Poll::Ready(false);
+            }
+            if deadline <= now {
+                return Poll::Ready(true);
+            }
+            if !self.shared.sleep(cx, !self.backlog.is_empty()) {
+                continue;
+            }
+            let earliest = self.deadline().map_or(deadline, |other| other.min(deadline));
+            if !self.timer.poll(cx, Some(earliest)) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// When something else than the machine and the link has to be looked at.
+    fn deadline(&self) -> Option<Instant> {
+        let leaving = self.leaving.as_ref().map(|leaving| leaving.deadline);
+        // After the farewell the deadline has been looked at.
+        let leaving = leaving.filter(|_| self.leaving.as_ref().is_some_and(|it| it.farewell.is_none()));
+        [self.asks.deadline(), self.routes.deadline(), leaving].into_iter().flatten().min()
+    }
+
+    /// The transport is gone.
+    fn lost(&mut self, link: Link) {
+        self.machine.connection_lost();
+        self.take_events(now());
+        let unwritten = link.slots.into_iter().chain(self.unwritten.drain(..));
+        self.answers.extend(unwritten.map(|slot| (slot, Err(Error::Lost))));
+        self.answers.extend(self.reauthenticating.take().map(|slot| (slot, Err(Error::Lost))));
+        self.answer();
+    }
+
+    /// Whether there is another attempt; waits for its time. If not, the client has ended.
+    async fn goes_on(&mut self, cause: Cause) -> bool {
+        let left = self.leaving.as_ref().is_some_and(|leaving| leaving.farewell.is_some());
+        let cause = Arc::new(if left { Cause::Asked } else { cause });
+        self.tell(Status::Lost { cause: Arc::clone(&cause) });
+        let again = worth_another(&cause) && (self.was_connected || self.reconnect.from_the_start);
+        let Some(wait) = again.then(|| self.reconnect.wait(self.attempt)).flatten() else {
+            self.end(&cause);
+            return false;
+        };
+        self.attempt = self.attempt.saturating_add(1);
+        self.tell(Status::Waiting { attempt: self.attempt, wait });
+        let until = later(now(), wait);
+        let goes_on = poll_fn(|cx| self.poll_offline(cx, until)).await;
+        if !goes_on {
+            self.end(&Arc::new(Cause::Asked));
+        }
+        goes_on
+    }
+
+    fn tell(&self, status: Status) {
+        // Nobody has to listen.
+        let _listeners = self.statuses.send(status);
+    }
+
+    fn answer(&mut self) {
+        self.shared.answer(&mut self.answers, &mut self.wakers);
+    }
+
+    /// Answers everybody, and takes no more.
+    fn end(&mut self, cause: &Arc<Cause>) {
+        self.backlog.extend(self.shared.end(Arc::clone(cause)));
+        let over = || Err(Error::Ended(Arc::clone(cause)));
+        let mut slots: Vec<SlotId> =
+            std::mem::take(&mut self.backlog).into_iter().map(Command::into_slot).collect();
+        slots.extend(self.deliveries.drain().filter_map(|(_, waits)| match waits {
+            Waits::Publisher(slot) => Some(slot),
+            Waits::Requester(_) => None,
+        }));
+        slots.append(&mut self.unwritten);
+        let asks = std::mem::take(&mut self.asks);
+        slots.extend(asks.waiting.into_iter().chain(asks.asked.into_values()).filter_map(|ask| ask.slot));
+        slots.extend(self.responses.take().into_iter().flat_map(|mut responses| responses.take_all()));
+        slots.extend(self.reauthenticating.take());
+        slots.extend(self.connected.take());
+        self.answers.extend(slots.into_iter().map(|slot| (slot, over())));
+        if let Some(Leaving { slot: Some(slot), unfinished, .. }) = self.leaving.take() {
+            let answer = match (&**cause, unfinished) {
+                (Cause::Asked, 0) => Ok(Answer::Done),
+                (Cause::Asked, unfinished) => Err(Error::Unfinished(unfinished)),
+                _ => over(),
+            };
+            self.answers.push((slot, answer));
+        }
+        self.routes.end();
+        self.answer();
+        self.tell(Status::Ended { cause: Arc::clone(cause) });
+    }
+}
+
+/// Also when the task is torn down with its runtime, nobody waits for ever.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.shared.ended().is_none() {
+            self.end(&Arc::new(Cause::Lost));
+        }
+    }
+}

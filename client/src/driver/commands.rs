@@ -1,0 +1,314 @@
+//! What the handles ask for, in their order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use opifex_packet::{
+    Properties, Property, QoS, ReasonCode, Subscription as Asked, SubscriptionOptions, TopicFilter,
+};
+
+use super::asks::{Ask, What};
+use super::link::{Link, later};
+use super::responses::Responses;
+use super::{Driver, FAREWELL, Leaving, Waits};
+use crate::handle::inbound::Inbound;
+use crate::handle::queue::{Command, Other};
+use crate::handle::slots::{Answer, SlotId};
+use crate::{Error, Message, Refusal};
+
+impl Driver {
+    /// Takes what there is, as far as the machine has room.
+    pub(super) fn take_commands(&mut self, now: Instant) {
+        self.shared.take(&mut self.backlog, &mut self.acks);
+        for token in self.acks.drain(..) {
+            self.machine.acknowledge(token);
+        }
+        while let Some(command) = self.backlog.pop_front() {
+            if let Err(command) = self.perform(command, now) {
+                self.backlog.push_front(command);
+                return;
+            }
+        }
+        if self.leaving.is_none() && !self.shared.has_users() {
+            let reason = ReasonCode::NORMAL_DISCONNECTION;
+            // Nobody waits for acknowledgements; what was accepted is written.
+            self.leave(Leaving {
+                reason,
+                properties: Properties::new(),
+                deadline: now,
+                slot: None,
+                farewell: None,
+                unfinished: 0,
+            });
+        }
+        self.send_asks();
+    }
+
+    /// Gives the command back when there is no room for it.
+    fn perform(&mut self, command: Command, now: Instant) -> Result<(), Command> {
+        let other = match command {
+            Command::Publish { message, slot } => {
+                if !self.machine.has_room(&message) {
+                    return Err(Command::Publish { message, slot });
+                }
+                self.publish(message, slot);
+                return Ok(());
+            }
+            Command::Other(other) => other,
+        };
+        match *other {
+            Other::Subscribe { subscriptions, properties, inbound, slot } => {
+                let what = What::Subscribe { subscriptions, inbound };
+                self.ask(what, properties, slot, now);
+            }
+            Other::Unsubscribe { filters, properties, slot } => {
+                self.ask(What::Unsubscribe { filters }, properties, slot, now);
+            }
+            Other::Unclaimed { inbound, slot } => {
+                self.routes.set_rest(inbound);
+                self.answers.push((slot, Ok(Answer::Done)));
+            }
+            Other::Request { message, slot } => self.request(message, slot),
+            Other::Reauthenticate { slot } => self.reauthenticate(slot),
+            Other::Connected { slot } => self.connected = Some(slot),
+            Other::Disconnect { reason, properties, patience, slot } => {
+                let deadline = later(now, patience);
+                let slot = Some(slot);
+                self.leave(Leaving { reason, properties, deadline, slot, farewell: None, unfinished: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, message: Message, slot: SlotId) {
+        match self.machine.publish(message) {
+            Ok(Some(token)) => {
+                self.deliveries.insert(token, Waits::Publisher(slot));
+            }
+            Ok(None) => self.unwritten.push(slot),
+            Err(refusal) => self.answers.push((slot, Err(refusal.into()))),
+        }
+    }
+
+    fn ask(&mut self, what: What, mut properties: Properties<'static>, slot: SlotId, now: Instant) {
+        if !self.asks.has_room() {
+            self.answers.push((slot, Err(Error::Full)));
+            return;
+        }
+        if let What::Subscribe { .. } = what
+            && self.machine.gives_subscription_identifiers()
+            && properties.subscription_identifier().is_none()
+        {
+            properties.push(Property::SubscriptionIdentifier(self.routes.identifier()));
+        }
+        let deadline = Some(later(now, self.response_timeout));
+        self.asks.waiting.push_back(Ask { what, properties, slot: Some(slot), deadline });
+    }
+
+    /// Sends what waits for a connection.
+    pub(super) fn send_asks(&mut self) {
+        if !self.machine.is_connected() {
+            return;
+        }
+        while let Some(ask) = self.asks.waiting.pop_front() {
+            let properties = ask.properties.clone();
+            let sent = match &ask.what {
+                What::Subscribe { subscriptions, .. } => {
+                    self.machine.subscribe(subscriptions.clone(), properties)
+                }
+                What::Responses { subscription } => {
+                    self.machine.subscribe(vec![subscription.clone()], properties)
+                }
+                What::Unsubscribe { filters } => self.machine.unsubscribe(filters.clone(), properties),
+            };
+            match sent {
+                Ok(token) => {
+                    // Messages may come in front of the answer.
+                    if let (What::Subscribe { subscriptions, inbound }, Some(_)) = (&ask.what, ask.slot)
+                        && !self.routes.all().any(|route| Arc::ptr_eq(&route.inbound, inbound))
+                    {
+                        self.routes.add(subscriptions.clone(), ask.properties.clone(), Arc::clone(inbound));
+                    }
+                    self.asks.asked.insert(token, ask);
+                }
+                Err(Refusal::Full | Refusal::NotConnected) => {
+                    self.asks.waiting.push_front(ask);
+                    return;
+                }
+                Err(refusal) => self.ask_failed(ask, refusal.into()),
+            }
+        }
+    }
+
+    /// A SUBSCRIBE or UNSUBSCRIBE came to nothing.
+    pub(super) fn ask_failed(&mut self, ask: Ask, error: Error) {
+        match ask.what {
+            What::Subscribe { subscriptions, inbound } => {
+                self.routes.remove(&inbound);
+                if ask.slot.is_none() {
+                    self.tell_unsubscribed(&subscriptions);
+                }
+            }
+            What::Responses { .. } => {
+                let mut responses = self.responses.take();
+                let slots = responses.as_mut().map(Responses::take_all).unwrap_or_default();
+                self.answers.extend(slots.into_iter().map(|slot| (slot, Err(error.clone()))));
+            }
+            What::Unsubscribe { .. } => {}
+        }
+        self.answers.extend(ask.slot.map(|slot| (slot, Err(error))));
+    }
+
+    /// Subscribes to all that there is a stream for: the server has forgotten.
+    pub(super) fn subscribe_again(&mut self) {
+        let known: Vec<Arc<Inbound>> = self
+            .asks
+            .waiting
+            .iter()
+            .filter_map(|ask| match &ask.what {
+                What::Subscribe { inbound, .. } => Some(Arc::clone(inbound)),
+                What::Unsubscribe { .. } | What::Responses { .. } => None,
+            })
+            .collect();
+        for route in
+            self.routes.all().filter(|route| !known.iter().any(|known| Arc::ptr_eq(known, &route.inbound)))
+        {
+            let what = What::Subscribe {
+                subscriptions: route.subscriptions.clone(),
+                inbound: Arc::clone(&route.inbound),
+            };
+            let properties = route.properties.clone();
+            self.asks.waiting.push_back(Ask { what, properties, slot: None, deadline: None });
+        }
+        if self.responses.is_some()
+            && !self.asks.waiting.iter().any(|ask| matches!(ask.what, What::Responses { .. }))
+        {
+            self.subscribe_to_responses();
+        }
+    }
+
+    fn request(&mut self, mut message: Message, slot: SlotId) {
+        if self.responses.as_ref().is_some_and(|responses| !responses.has_room()) {
+            let gone = |slot| self.shared.has_left(slot);
+            let pruned = self.responses.as_mut().map(|responses| responses.prune(gone)).unwrap_or_default();
+            self.answers.extend(pruned.into_iter().map(|slot| (slot, Err(Error::Timeout("response")))));
+        }
+        let new = self.responses.is_none();
+        let information = self.machine.response_information();
+        let responses = self.responses.get_or_insert_with(|| Responses::new(information));
+        if !responses.has_room() {
+            self.answers.push((slot, Err(Error::Full)));
+        } else if responses.granted {
+            let number = responses.ask(&mut message, slot);
+            self.publish_request(message, number);
+        } else {
+            responses.waiting.push((message, slot));
+        }
+        if new {
+            self.subscribe_to_responses();
+        }
+    }
+
+    fn subscribe_to_responses(&mut self) {
+        let Some(responses) = &mut self.responses else { return };
+        responses.granted = false;
+        let filter =
+            TopicFilter::new(responses.topic.as_str()).expect("a topic name is a filter").into_owned();
+        let subscription = Asked::new(filter, SubscriptionOptions::from(QoS::AtLeastOnce));
+        let what = What::Responses { subscription };
+        self.asks.waiting.push_back(Ask { what, properties: Properties::new(), slot: None, deadline: None });
+    }
+
+    pub(super) fn publish_request(&mut self, message: Message, number: u64) {
+        match self.machine.publish(message) {
+            Ok(Some(token)) => {
+                self.deliveries.insert(token, Waits::Requester(number));
+            }
+            Ok(None) => {}
+            Err(refusal) => self.request_failed(number, refusal.into()),
+        }
+    }
+
+    pub(super) fn request_failed(&mut self, number: u64, error: Error) {
+        let slot = self.responses.as_mut().and_then(|responses| responses.failed(number));
+        self.answers.extend(slot.map(|slot| (slot, Err(error))));
+    }
+
+    fn reauthenticate(&mut self, slot: SlotId) {
+        let refused = |what| Err(Refusal::forbidden("MQTT5 4.12.1", what).into());
+        let Some(authenticator) = &mut self.authenticator else {
+            self.answers
+                .push((slot, refused("a re-authentication needs an authenticator; give the builder one")));
+            return;
+        };
+        if self.reauthenticating.is_some() {
+            self.answers.push((slot, refused("a re-authentication is under way")));
+            return;
+        }
+        let began = match authenticator.begin() {
+            Ok(data) => self.machine.authenticate(ReasonCode::ReAuthenticate, &data),
+            Err(_) => Err(Refusal::forbidden("MQTT5 4.12.1", "the authenticator does not begin again")),
+        };
+        match began {
+            Ok(()) => self.reauthenticating = Some(slot),
+            Err(refusal) => self.answers.push((slot, Err(refusal.into()))),
+        }
+    }
+
+    fn leave(&mut self, leaving: Leaving) {
+        if self.leaving.as_ref().is_some_and(|known| known.slot.is_some()) {
+            let refused = Refusal::forbidden("MQTT5 3.14.4", "the client is disconnecting already");
+            self.answers.extend(leaving.slot.map(|slot| (slot, Err(refused.into()))));
+            return;
+        }
+        self.leaving = Some(leaving);
+    }
+
+    /// Says DISCONNECT when it is time. Without a connection: whether the client is to end.
+    pub(super) fn leave_when_done(&mut self, now: Instant, link: Option<&Link>) -> bool {
+        let Some(leaving) = &mut self.leaving else { return false };
+        if leaving.farewell.is_some() {
+            return false;
+        }
+        let unfinished = self.deliveries.len() + self.backlog.len();
+        let unwritten = link.is_some() && !self.unwritten.is_empty();
+        let waits = (unfinished > 0 && leaving.deadline > now) || (unwritten && !self.machine.is_connected());
+        if waits {
+            return false;
+        }
+        let properties = std::mem::take(&mut leaving.properties);
+        match self.machine.disconnect(leaving.reason, properties) {
+            Ok(()) => {}
+            Err(Refusal::NotConnected) if link.is_none() => {}
+            // In front of CONNACK nothing can be said.
+            Err(Refusal::NotConnected) => self.machine.connection_lost(),
+            Err(refusal) => {
+                let slot = leaving.slot;
+                self.leaving = None;
+                self.answers.extend(slot.map(|slot| (slot, Err(refusal.into()))));
+                return false;
+            }
+        }
+        leaving.farewell = Some(later(now, FAREWELL));
+        leaving.unfinished = if leaving.slot.is_some() { unfinished } else { 0 };
+        true
+    }
+}
+
+impl Command {
+    /// Who waits for the answer.
+    pub(super) fn into_slot(self) -> SlotId {
+        match self {
+            Command::Publish { slot, .. } => slot,
+            Command::Other(other) => match *other {
+                Other::Subscribe { slot, .. }
+                | Other::Unsubscribe { slot, .. }
+                | Other::Unclaimed { slot, .. }
+                | Other::Request { slot, .. }
+                | Other::Reauthenticate { slot }
+                | Other::Connected { slot }
+                | Other::Disconnect { slot, .. } => slot,
+            },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Requests that wait for their responses (5.0, section 4.10): one topic for all responses of a client, and correlation
+//! data that says which is whose.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use hashbrown::HashMap;
+use opifex_packet::{Property, TopicName};
+
+use crate::Message;
+use crate::handle::slots::SlotId;
+
+/// Requests under way, at most.
+const AWAITED: usize = 16 * 1024;
+
+pub(super) struct Responses {
+    pub(super) topic: TopicName<'static>,
+    /// Whether the server has granted the subscription to the topic.
+    pub(super) granted: bool,
+    /// Requests that wait for that.
+    pub(super) waiting: Vec<(Message, SlotId)>,
+    awaited: HashMap<u64, SlotId>,
+    next: u64,
+}
+
+impl Responses {
+    /// `information`: the server's word on where responses may go.
+    pub(super) fn new(information: Option<&str>) -> Self {
+        let unlike_others = RandomState::new().build_hasher().finish();
+        let base = information.unwrap_or("opifex/responses").trim_end_matches('/');
+        let topic = TopicName::new(format!("{base}/{unlike_others:016x}"));
+        let topic = topic.or_else(|_| TopicName::new(format!("opifex/responses/{unlike_others:016x}")));
+        Responses {
+            topic: topic.expect("letters, digits and slashes are a topic name"),
+            granted: false,
+            waiting: Vec::new(),
+            awaited: HashMap::new(),
+            next: unlike_others,
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.awaited.len() + self.waiting.len() < AWAITED
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.awaited.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Prepares a request; returns the number that its response carries.
+    pub(super) fn ask(&mut self, message: &mut Message, slot: SlotId) -> u64 {
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        message.properties.push(Property::ResponseTopic(self.topic.as_str()));
+        message.properties.push(Property::CorrelationData(&number.to_be_bytes()));
+        self.awaited.insert(number, slot);
+        number
+    }
+
+    /// Who waits for a message on the topic of responses. One that nobody waits for comes too late.
+    pub(super) fn answered(&mut self, message: &Message) -> Option<SlotId> {
+        let number = message.properties.correlation_data()?;
+        self.awaited.remove(&u64::from_be_bytes(*number.first_chunk()?))
+    }
+
+    /// The request failed.
+    pub(super) fn failed(&mut self, number: u64) -> Option<SlotId> {
+        self.awaited.remove(&number)
+    }
+
+    /// Those whose callers have gone.
+    pub(super) fn prune(&mut self, gone: impl Fn(SlotId) -> bool) -> Vec<SlotId> {
+        let awaited = self.awaited.extract_if(|_, slot| gone(*slot)).map(|(_, slot)| slot);
+        let mut pruned: Vec<SlotId> = awaited.collect();
+        self.waiting.retain(|(_, slot)| {
+            let gone = gone(*slot);
+            if gone {
+                pruned.push(*slot);
+            }
+            !gone
+        });
+        pruned
+    }
+
+    /// All that wait.
+    pub(super) fn take_all(&mut self) -> Vec<SlotId> {
+        self.prune(|_| true)
+    }
+}

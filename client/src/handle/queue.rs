@@ -1,0 +1,288 @@
+//! What the handles of a client and its driver share: the queue of commands in one direction, answers in the other.
+//! One lock, held for a few instructions, and taken by the driver once or twice a batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use opifex_packet::{Properties, ReasonCode, Subscription as Asked, TopicFilter};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::handle::inbound::Inbound;
+use crate::handle::slots::{Answer, SlotId, Slots};
+use crate::{AckToken, Cause, Error, Message};
+
+/// What a handle asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish { message: Message, slot: SlotId },
+    Other(Box<Other>),
+}
+
+/// What is asked for seldom.
+#[derive(Debug)]
+pub(crate) enum Other {
+    Subscribe {
+        subscriptions: Vec<Asked<'static>>,
+        properties: Properties<'static>,
+        inbound: Arc<Inbound>,
+        slot: SlotId,
+    },
+    Unsubscribe {
+        filters: Vec<TopicFilter<'static>>,
+        properties: Properties<'static>,
+        slot: SlotId,
+    },
+    Unclaimed {
+        inbound: Arc<Inbound>,
+        slot: SlotId,
+    },
+    Request {
+        message: Message,
+        slot: SlotId,
+    },
+    Reauthenticate {
+        slot: SlotId,
+    },
+    /// Answered when there is a connection for the first time.
+    Connected {
+        slot: SlotId,
+    },
+    Disconnect {
+        reason: ReasonCode,
+        properties: Properties<'static>,
+        patience: Duration,
+        slot: SlotId,
+    },
+}
+
+impl Command {
+    pub(crate) fn connected(slot: SlotId) -> Self {
+        Command::Other(Box::new(Other::Connected { slot }))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Command::Publish { message, .. } => message.payload.len() + message.properties.as_bytes().len(),
+            Command::Other(_) => 0,
+        }
+    }
+}
+
+/// What handles and driver share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    /// Told when the queue has room again.
+    room: Notify,
+    capacity: usize,
+    capacity_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    commands: VecDeque<Command>,
+    bytes: usize,
+    acks: Vec<AckToken>,
+    slots: Slots,
+    /// Somebody met a full queue.
+    crowded: bool,
+    /// The driver sleeps, and is to be woken.
+    asleep: bool,
+    /// Something is to be looked at that is neither a command nor an ack.
+    nudged: bool,
+    driver: Option<Waker>,
+    /// Handles and subscriptions. Without any, the driver ends.
+    users: usize,
+    ended: Option<Arc<Cause>>,
+}
+
+impl Inner {
+    fn wake(&mut self) -> Option<Waker> {
+        std::mem::take(&mut self.asleep).then(|| self.driver.clone()).flatten()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl Shared {
+    /// A queue with one user.
+    pub(crate) fn new(capacity: usize, capacity_bytes: usize) -> Self {
+        let inner = Inner {
+            commands: VecDeque::new(),
+            bytes: 0,
+            acks: Vec::new(),
+            slots: Slots::default(),
+            crowded: false,
+            asleep: false,
+            nudged: false,
+            driver: None,
+            users: 1,
+            ended: None,
+        };
+        Shared { inner: Mutex::new(inner), room: Notify::new(), capacity, capacity_bytes }
+    }
+
+    // The handles' side.
+
+    /// Puts a command into the queue, if there is room; it comes back with `Full` if not.
+    pub(crate) fn try_push(
+        &self,
+        command: impl FnOnce(SlotId) -> Command,
+        bytes: usize,
+    ) -> Result<SlotId, Error> {
+        let mut inner = self.inner.lock();
+        if let Some(cause) = &inner.ended {
+            return Err(Error::Ended(Arc::clone(cause)));
+        }
+        // One that is larger than all the room goes alone.
+        let full = inner.commands.len() >= self.capacity
+            || (inner.bytes + bytes > self.capacity_bytes && !inner.commands.is_empty());
+        if full {
+            inner.crowded = true;
+            return Err(Error::Full);
+        }
+        let slot = inner.slots.open();
+        let command = command(slot);
+        inner.bytes += command.bytes();
+        inner.commands.push_back(command);
+        let waker = inner.wake();
+        drop(inner);
+        wake(waker);
+        Ok(slot)
+    }
+
+    /// Waits until the queue may have room.
+    pub(crate) async fn push(
+        &self,
+        bytes: usize,
+        command: impl FnOnce(SlotId) -> Command,
+    ) -> Result<SlotId, Error> {
+        let mut command = Some(command);
+        loop {
+            let room = self.room.notified();
+            let mut room = std::pin::pin!(room);
+            // Before the look at the queue: what is freed behind it counts.
+            room.as_mut().enable();
+            let pushed = self.try_push(|slot| command.take().expect("it is taken once")(slot), bytes);
+            match pushed {
+                Err(Error::Full) => room.await,
+                other => return other,
+            }
+        }
+    }
+
+    pub(crate) fn poll_slot(&self, slot: SlotId, cx: &Context<'_>) -> Poll<Result<Answer, Error>> {
+        self.inner.lock().slots.poll(slot, cx.waker())
+    }
+
+    pub(crate) fn leave_slot(&self, slot: SlotId) {
+        self.inner.lock().slots.leave(slot);
+    }
+
+    pub(crate) fn acknowledge(&self, token: AckToken) {
+        let mut inner = self.inner.lock();
+        if inner.ended.is_none() {
+            inner.acks.push(token);
+        }
+        let waker = inner.wake();
+        drop(inner);
+        wake(waker);
+    }
+
+    /// Has the driver look around.
+    pub(crate) fn nudge(&self) {
+        let mut inner = self.inner.lock();
+        inner.nudged = true;
+        let waker = inner.wake();
+        drop(inner);
+        wake(waker);
+    }
+
+    pub(crate) fn enter(&self) {
+        self.inner.lock().users += 1;
+    }
+
+    pub(crate) fn go(&self) {
+        let mut inner = self.inner.lock();
+        inner.users -= 1;
+        let waker = if inner.users == 0 { inner.wake() } else { None };
+        drop(inner);
+        wake(waker);
+    }
+
+    pub(crate) fn ended(&self) -> Option<Arc<Cause>> {
+        self.inner.lock().ended.clone()
+    }
+
+    // The driver's side.
+
+    /// Takes all commands and acknowledgements; `into` and `acks` are empty.
+    pub(crate) fn take(&self, into: &mut VecDeque<Command>, acks: &mut Vec<AckToken>) {
+        let mut inner = self.inner.lock();
+        inner.nudged = false;
+        std::mem::swap(&mut inner.acks, acks);
+        if into.is_empty() {
+            std::mem::swap(&mut inner.commands, into);
+            inner.bytes = 0;
+        }
+        let crowded = std::mem::take(&mut inner.crowded);
+        drop(inner);
+        if crowded {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Whether the driver may sleep; if so, the next user to leave something wakes it. `full`: it has no room for
+    /// commands, only acknowledgements are to wake it.
+    pub(crate) fn sleep(&self, cx: &Context<'_>, has_backlog: bool) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.nudged || !inner.acks.is_empty() || (!has_backlog && !inner.commands.is_empty()) {
+            return false;
+        }
+        match &mut inner.driver {
+            Some(driver) => driver.clone_from(cx.waker()),
+            None => inner.driver = Some(cx.waker().clone()),
+        }
+        inner.asleep = true;
+        true
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn has_left(&self, slot: SlotId) -> bool {
+        self.inner.lock().slots.has_left(slot)
+    }
+
+    pub(crate) fn has_users(&self) -> bool {
+        self.inner.lock().users > 0
+    }
+
+    /// Hands over answers, and wakes who waits for them.
+    pub(crate) fn answer(&self, answers: &mut Vec<(SlotId, Result<Answer, Error>)>, wakers: &mut Vec<Waker>) {
+        if answers.is_empty() {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        wakers.extend(answers.drain(..).filter_map(|(slot, answer)| inner.slots.answer(slot, answer)));
+        drop(inner);
+        wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// The end: nothing is taken any more. What was in the queue comes back.
+    pub(crate) fn end(&self, cause: Arc<Cause>) -> VecDeque<Command> {
+        let mut inner = self.inner.lock();
+        inner.ended = Some(cause);
+        inner.bytes = 0;
+        inner.acks = Vec::new();
+        let commands = std::mem::take(&mut inner.commands);
+        drop(inner);
+        self.room.notify_waiters();
+        commands
+    }
+}
