@@ -91,10 +91,6 @@ pub(crate) struct Field<'a>(pub(crate) ValueRef<'a>);
 
 impl Field<'_> {
     pub(crate) const NULL: Field<'static> = Field(ValueRef::Null);
-
-    pub(crate) fn is_null(&self) -> bool {
-        self.0 == ValueRef::Null
-    }
 }
 
 impl From<i64> for Field<'_> {

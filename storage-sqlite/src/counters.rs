@@ -39,7 +39,7 @@ impl State<'_> {
         let last = match self.counters.message.get() {
             Some(last) => last,
             None => self
-                .db
+                .db()?
                 .prepare_cached("SELECT ifnull(max(id), 0) FROM messages")?
                 .query_row([], |row| row.get(0))?,
         };
@@ -61,7 +61,7 @@ impl State<'_> {
     /// Writes the tally after the transaction, if it changes something. A row that is not there yet (the store is of a
     /// program that did not count, or new) comes with its first change. Answers the tally.
     pub(crate) fn write_tally(&self) -> Result<Option<Tally>> {
-        if self.db.total_changes() == self.changes_before {
+        if self.db()?.total_changes() == self.changes_before {
             return Ok(None);
         }
         let mut tally = self.tally.get();

@@ -68,7 +68,7 @@ impl State<'_> {
     /// Sessions that expired, and what those left that ended.
     fn due_sessions(&self, now: Timestamp, heads: &mut Heads) -> Result<()> {
         let sql = concat!("SELECT ", session_columns!(), " FROM sessions WHERE due_at <= ?1 ORDER BY due_at");
-        heads.take(self.db.prepare_cached(sql)?.query([time(now)])?, |row| {
+        heads.take(self.db()?.prepare_cached(sql)?.query([time(now)])?, |row| {
             let session = read_row(row)?;
             let id = session.id;
             let item =
@@ -84,7 +84,7 @@ impl State<'_> {
             will_columns!(),
             " FROM wills w LEFT JOIN messages m ON m.id = w.message WHERE w.due_at <= ?1 ORDER BY w.due_at"
         );
-        heads.take(self.db.prepare_cached(sql)?.query([time(now)])?, |row| {
+        heads.take(self.db()?.prepare_cached(sql)?.query([time(now)])?, |row| {
             let will = read_will(row)?;
             Ok(Due {
                 item: DueItem::Will(will.session),
@@ -98,7 +98,7 @@ impl State<'_> {
     fn due_queued(&self, now: Timestamp, heads: &mut Heads) -> Result<()> {
         let sql =
             concat!("SELECT ", queue_columns!(), " FROM queue q WHERE expires_at <= ?1 ORDER BY expires_at");
-        heads.take(self.db.prepare_cached(sql)?.query([time(now)])?, |row| {
+        heads.take(self.db()?.prepare_cached(sql)?.query([time(now)])?, |row| {
             let entry = QueueRow::read(row)?;
             Ok(Due {
                 item: DueItem::QueuedExpired(entry.session, entry.seq),
@@ -112,7 +112,7 @@ impl State<'_> {
     fn due_retained(&self, now: Timestamp, heads: &mut Heads) -> Result<()> {
         let sql = "SELECT key, message, version, expires_at, checksum FROM retained \
                    WHERE expires_at <= ?1 ORDER BY expires_at";
-        heads.take(self.db.prepare_cached(sql)?.query([time(now)])?, |row| {
+        heads.take(self.db()?.prepare_cached(sql)?.query([time(now)])?, |row| {
             RETAINED.read(row, 0, || {
                 let topic: TopicName<'static> = topic_of(row.get_ref(0)?.as_blob().map_err(corrupt)?)?;
                 Ok(Due {

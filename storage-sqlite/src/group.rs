@@ -96,7 +96,9 @@ fn refuse(
     tell: impl FnOnce(StoreError),
 ) -> Result<Refused, rusqlite::Error> {
     match fault {
-        Fault::Engine(error) if kind_of(&error) == ErrorKind::Fatal || is_of_the_disk(&error) => {
+        Fault::Engine(error)
+            if kind_of(&error) == ErrorKind::Fatal || is_of_the_disk(&error) || state.has_lost_held() =>
+        {
             tell(told(&error));
             Err(error)
         }

@@ -55,7 +55,7 @@ impl State<'_> {
     ) -> Result<bool> {
         let sql = "SELECT session, packet_id, checksum FROM inbound \
                    WHERE session >= ?1 ORDER BY session, packet_id";
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(session.0)])?;
         self.check_before(&INBOUND, &[int(session.0).into(), 0.into()], damaged)?;
         let (mut order, mut found) = (KeyOrder::default(), 0);

@@ -40,7 +40,7 @@ impl State<'_> {
 
     /// SQLite's own check of all its pages, tables and indices.
     fn what_the_engine_says(&self) -> Result<Vec<String>> {
-        let mut check = self.db.prepare(&format!("PRAGMA integrity_check({MAX_NAMED})"))?;
+        let mut check = self.db()?.prepare(&format!("PRAGMA integrity_check({MAX_NAMED})"))?;
         let said = check.query_map([], |row| row.get::<_, String>(0))?;
         let lines = said.filter(|line| line.as_ref().map_or(true, |line| line != "ok"));
         lines.map(|line| Ok(format!("sqlite's integrity check: {}", line?))).collect()
@@ -69,7 +69,7 @@ impl State<'_> {
     }
 
     fn lines(&self, sql: &str, line: impl Fn([i64; 3]) -> String) -> Result<Vec<String>> {
-        let mut statement = self.db.prepare(sql)?;
+        let mut statement = self.db()?.prepare(sql)?;
         let found = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
         found.map(|numbers| Ok(line(numbers.map_err(Fault::from)?))).collect()
     }

@@ -29,6 +29,7 @@ mod census;
 mod checksum;
 mod counters;
 mod given;
+mod held;
 mod session_row;
 mod state;
 mod tally;

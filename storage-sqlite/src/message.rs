@@ -8,9 +8,9 @@ use opifex_storage::Message;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
-use crate::checksum::{Field, MESSAGES};
+use crate::checksum::MESSAGES;
 use crate::fault::{Fault, Result, corrupt};
-use crate::state::{State, optional_time, time};
+use crate::state::{State, optional_time};
 
 /// The columns that [`read_message`] reads, of `messages m`.
 macro_rules! message_columns {
@@ -33,6 +33,9 @@ impl State<'_> {
         stored: &mut Stored,
     ) -> Result<i64> {
         if let Some((_, id)) = stored.0.iter().rev().take(8).find(|(other, _)| Arc::ptr_eq(other, message)) {
+            if self.add_refs_to_held(*id, refs as i64) {
+                return Ok(*id);
+            }
             let sql = "UPDATE messages SET refs = refs + ?2, refs_check = refs_check - ?2 WHERE id = ?1";
             if self.execute(sql, params![id, refs as i64])? == 1 {
                 return Ok(*id);
@@ -41,22 +44,7 @@ impl State<'_> {
             stored.0.retain(|(other, _)| !Arc::ptr_eq(other, message));
         }
         let id = self.next_message()?;
-        let (topic, payload) = (message.topic.as_str(), &message.payload[..]);
-        let fields: [Field<'_>; 6] = [
-            id.into(),
-            topic.into(),
-            i64::from(u8::from(message.qos)).into(),
-            message.expires_at.map(time).into(),
-            message.properties.as_bytes().into(),
-            payload.into(),
-        ];
-        let checksum = MESSAGES.checksum(fields);
-        let [id_field, topic, qos, expires_at, properties, payload] = fields;
-        let sql = "INSERT INTO messages \
-                   (id, refs, topic, qos, expires_at, properties, payload, refs_check, checksum) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, -?2, ?8)";
-        let refs = refs as i64;
-        self.execute(sql, params![id_field, refs, topic, qos, expires_at, properties, payload, checksum])?;
+        self.insert_body(id, refs as i64, message)?;
         stored.0.push((Arc::clone(message), id));
         Ok(id)
     }

@@ -16,7 +16,6 @@ use crate::restore::Body;
 use crate::scan::{MAX_EXAMINED, is_full};
 use crate::session_row::SessionRow;
 use crate::state::{State, int, uint};
-use rusqlite::params;
 
 impl SessionRow {
     /// Counts an entry that comes, and answers its number.
@@ -94,7 +93,18 @@ impl State<'_> {
                 None => *body.insert(self.store_message(message, targets.len(), stored)?),
             };
             let seq = self.change_counts(target.session, |row| row.count(size))?;
-            self.insert_entry(target, seq, body, size, message)?;
+            self.insert_entry(QueueRow {
+                session: target.session,
+                seq,
+                message: Some(body),
+                size,
+                qos: target.qos,
+                retain: target.retain,
+                packet_id: None,
+                expires_at: message.expires_at,
+                subscription_ids: joined(&target.subscription_ids),
+                share: target.share.clone(),
+            })?;
             queued += 1;
             outcomes.push(TargetOutcome::Queued { seq, displaced });
         }
@@ -102,39 +112,6 @@ impl State<'_> {
             self.release_message(body, targets.len() - queued)?;
         }
         Ok(outcomes)
-    }
-
-    fn insert_entry(&self, target: &Target, seq: Seq, body: i64, size: u64, message: &Message) -> Result<()> {
-        self.insert_row(&QueueRow {
-            session: target.session,
-            seq,
-            message: Some(body),
-            size,
-            qos: target.qos,
-            retain: target.retain,
-            packet_id: None,
-            expires_at: message.expires_at,
-            subscription_ids: joined(&target.subscription_ids),
-            share: target.share.clone(),
-        })
-    }
-
-    fn insert_row(&self, row: &QueueRow) -> Result<()> {
-        let fields = row.fields();
-        // The usual entry of a message that comes has nothing but what each has: what is not bound costs nothing.
-        let [all_have @ .., packet_id, expires_at, subscription_ids, share] = &fields;
-        if [packet_id, expires_at, subscription_ids, share].iter().all(|field| field.is_null()) {
-            let sql = "INSERT INTO queue (session, seq, message, size, qos, retain, checksum) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let [session, seq, message, size, qos, retain] = all_have;
-            let checksum = QUEUE.checksum(fields);
-            self.execute(sql, params![session, seq, message, size, qos, retain, checksum])?;
-            return Ok(());
-        }
-        let sql = "INSERT INTO queue (session, seq, message, size, qos, retain, packet_id, expires_at, \
-                   subscription_ids, share, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-        self.write(&QUEUE, sql, &fields)?;
-        Ok(())
     }
 
     /// Writes an entry of another store.
@@ -147,7 +124,7 @@ impl State<'_> {
     ) -> Result<()> {
         let size = body.as_ref().map_or(0, |body| body.size);
         let expires_at = body.as_ref().and_then(|body| body.expires_at);
-        self.insert_row(&QueueRow {
+        self.insert_entry(QueueRow {
             session,
             seq: entry.seq,
             message: body.map(|body| body.id),
@@ -369,7 +346,7 @@ impl State<'_> {
             " FROM queue q LEFT JOIN messages m ON m.id = q.message \
               WHERE (q.session, q.seq) > (?1, ?2) ORDER BY q.session, q.seq"
         );
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(session.0), int(after.0)])?;
         let mut order = KeyOrder::default();
         while let Some(row) = rows.next()? {

@@ -193,7 +193,7 @@ impl State<'_> {
     }
 
     fn keys_from(&self, start: &Bound<String>) -> Result<CachedStatement<'_>> {
-        Ok(self.db.prepare_cached(match start {
+        Ok(self.db()?.prepare_cached(match start {
             Excluded(_) => {
                 "SELECT key, message, version, expires_at, checksum FROM retained WHERE key > ?1 ORDER BY key"
             }
@@ -225,7 +225,7 @@ impl State<'_> {
             [] => retained_where!("?1 IS NOT NULL"),
             _ => retained_where!("r.key > ?1"),
         };
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([key])?;
         let mut order = KeyOrder::default();
         while let Some(row) = rows.next()? {

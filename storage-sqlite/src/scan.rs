@@ -48,7 +48,7 @@ impl State<'_> {
     fn scan_sessions(&self, after: Option<&[u8]>, walk: &mut Walk) -> Result<()> {
         let after = after.map(number).transpose()?.unwrap_or(0);
         let sql = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id > ?1 ORDER BY id");
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(after)])?;
         self.check_before(&SESSIONS, &[int(after).into()], &mut walk.page.damaged)?;
         let mut order = KeyOrder::default();
@@ -76,7 +76,7 @@ impl State<'_> {
             session_columns!(),
             " FROM sessions WHERE ended_at IS NOT NULL AND id > ?1 ORDER BY id"
         );
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(after)])?;
         while let Some(row) = rows.next()? {
             let Some(row) = note_damage(read_row(row), &mut walk.page.damaged)? else { continue };
@@ -123,7 +123,7 @@ impl State<'_> {
             Some(Some((id, place))) => (u64::from_be_bytes(*id), place),
         };
         let sql = "SELECT id, ended_at FROM sessions WHERE id >= ?1 ORDER BY id";
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(first)])?;
         while let Some(row) = rows.next()? {
             // One with a damaged id is found by the walk over sessions.

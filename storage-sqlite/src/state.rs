@@ -12,12 +12,17 @@ use crate::checksum::{Field, Table};
 use crate::counters::Counters;
 use crate::fault::{Result, note_damage};
 use crate::given::Spent;
+use crate::held::Held;
 use crate::session_row::SessionRows;
 use crate::tally::Tally;
 
 /// The tables, as one transaction sees them.
 pub(crate) struct State<'db> {
-    pub(crate) db: &'db Connection,
+    db: &'db Connection,
+    /// Rows that wait to be inserted, and whether any may; only a writer's.
+    pub(crate) held: RefCell<Held>,
+    pub(crate) holds: Option<&'db Cell<bool>>,
+    pub(crate) lost_held: Cell<bool>,
     pub(crate) sessions: SessionRows,
     pub(crate) counters: Counters,
     /// Whether something was changed since this was last asked.
@@ -41,6 +46,9 @@ impl<'db> State<'db> {
     pub(crate) fn new(db: &'db Connection, tally: Tally) -> State<'db> {
         State {
             db,
+            held: RefCell::default(),
+            holds: None,
+            lost_held: Cell::new(false),
             sessions: SessionRows::default(),
             counters: Counters::default(),
             changed: Cell::new(false),
@@ -64,8 +72,19 @@ impl<'db> State<'db> {
         State { spent: Some(spent), ..self }
     }
 
+    /// The same, which holds rows back as long as that is so.
+    pub(crate) fn holding_while(self, holds: &'db Cell<bool>) -> State<'db> {
+        State { holds: Some(holds), ..self }
+    }
+
+    /// The database, with all that the transaction has written so far.
+    pub(crate) fn db(&self) -> rusqlite::Result<&'db Connection> {
+        self.write_held()?;
+        Ok(self.db)
+    }
+
     /// Runs something with a prepared statement.
-    fn with_statement<T>(
+    pub(crate) fn with_statement<T>(
         &self,
         sql: &'static str,
         run: impl FnOnce(&mut CachedStatement<'db>) -> rusqlite::Result<T>,
@@ -92,6 +111,7 @@ impl<'db> State<'db> {
 
     /// Writes what the transaction holds back until its end. Answers what is there after it, if it changes something.
     pub(crate) fn finish(&self) -> Result<Option<Tally>> {
+        self.write_held()?;
         self.write_sessions()?;
         self.write_counters()?;
         self.write_tally()
@@ -100,6 +120,7 @@ impl<'db> State<'db> {
     /// Runs a statement that changes; answers how many rows it changed.
     pub(crate) fn execute(&self, sql: &'static str, params: impl Params) -> Result<usize> {
         self.note_change();
+        self.write_held()?;
         Ok(self.with_statement(sql, |statement| statement.execute(params))?)
     }
 
@@ -116,7 +137,7 @@ impl<'db> State<'db> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query(params)?;
         rows.next()?.map(read).transpose()
     }
@@ -140,7 +161,7 @@ impl<'db> State<'db> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>> {
-        Ok(self.db.prepare_cached(sql)?.query_row(params, read).optional()?)
+        Ok(self.db()?.prepare_cached(sql)?.query_row(params, read).optional()?)
     }
 
     /// Looks at the row before the place where a walk begins. A damaged key misleads the search for that place only to
@@ -151,7 +172,7 @@ impl<'db> State<'db> {
         place: &[Field<'_>],
         damaged: &mut Vec<StoreError>,
     ) -> Result<()> {
-        let mut statement = self.db.prepare_cached(&table.row_before())?;
+        let mut statement = self.db()?.prepare_cached(&table.row_before())?;
         let mut rows = statement.query(params_from_iter(place))?;
         if let Some(row) = rows.next()? {
             note_damage(table.read(row, 0, || Ok(())), damaged)?;
@@ -161,7 +182,7 @@ impl<'db> State<'db> {
 
     /// Whether a query finds a row.
     pub(crate) fn exists(&self, sql: &str, params: impl Params) -> Result<bool> {
-        Ok(self.db.prepare_cached(sql)?.exists(params)?)
+        Ok(self.db()?.prepare_cached(sql)?.exists(params)?)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What a batch does is not here but in `batch.rs`; what a page holds is in the record's own file.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -171,6 +172,7 @@ impl SqliteStore {
             tally,
             unsettled: Given::default(),
             spent: Spent::default(),
+            holds: Cell::new(true),
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for slot in slots {

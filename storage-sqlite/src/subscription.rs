@@ -69,7 +69,7 @@ impl State<'_> {
     ) -> Result<bool> {
         let sql = "SELECT session, filter, options, identifier, checksum FROM subscriptions \
                    WHERE session >= ?1 ORDER BY session, filter";
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(session.0)])?;
         self.check_before(&SUBSCRIPTIONS, &[int(session.0).into(), "".into()], damaged)?;
         let (mut order, mut found) = (KeyOrder::default(), 0);

@@ -88,7 +88,7 @@ impl State<'_> {
         let mut wills = Vec::new();
         {
             let sql = concat!("SELECT ", will_row_columns!(), " FROM wills w WHERE w.session = ?1");
-            let mut statement = self.db.prepare_cached(sql)?;
+            let mut statement = self.db()?.prepare_cached(sql)?;
             let mut rows = statement.query([int(id.0)])?;
             while let Some(row) = rows.next()? {
                 // A damaged one is left to those who look for what is due.
@@ -169,7 +169,7 @@ impl State<'_> {
             " FROM wills w LEFT JOIN messages m ON m.id = w.message \
               WHERE (w.session, w.epoch) > (?1, ?2) ORDER BY w.session, w.epoch"
         );
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db()?.prepare_cached(sql)?;
         let mut rows = statement.query([int(after.0.0), int(after.1.0)])?;
         let mut order = KeyOrder::default();
         while let Some(row) = rows.next()? {

@@ -7,6 +7,7 @@
 //! A commit is synced by another thread (`sync.rs`) while what comes is applied already: it is the next transaction, and is
 //! committed when the sync has ended. The slower the disk, the larger the group.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -70,6 +71,8 @@ pub(crate) struct Writer {
     pub(crate) unsettled: Given,
     /// What failed transactions gave out.
     pub(crate) spent: Spent,
+    /// Whether new rows may wait for others; not behind damage.
+    pub(crate) holds: Cell<bool>,
 }
 
 impl Drop for Writer {
@@ -197,9 +200,14 @@ impl Writer {
             }
             return self.survives(&error);
         }
-        let mut group = Group::new();
+        let (mut group, held) = (Group::new(), self.holds.get());
         match self.fill(first, durability, full, &mut group) {
             Ok(()) => self.commit(group, durability),
+            // Damage refused rows of nobody knows whom: from now on it refuses the batch that meets it.
+            Err(error) if held && !self.holds.get() && self.is_rolled_back() => {
+                self.fail_group(group, &told(&error));
+                true
+            }
             Err(error) => self.roll_back(group, error, false),
         }
     }
@@ -254,7 +262,10 @@ impl Writer {
 
     /// The tables, at the beginning of a transaction.
     fn state(&self) -> State<'_> {
-        State::new(self.engine.db(), self.tally).with_at_most(self.max_retained).without(&self.spent)
+        State::new(self.engine.db(), self.tally)
+            .with_at_most(self.max_retained)
+            .without(&self.spent)
+            .holding_while(&self.holds)
     }
 
     /// Writes what the transaction holds back until its end.
@@ -346,9 +357,7 @@ impl Writer {
     /// The transaction failed: everything of it fails, and the store goes on from its last commit, if it can.
     fn roll_back(&mut self, group: Group, error: rusqlite::Error, committing: bool) -> bool {
         let disk_failed = is_of_the_disk(&error);
-        let rolled_back = disk_failed
-            || self.engine.db().is_autocommit()
-            || self.engine.db().execute_batch("ROLLBACK").is_ok();
+        let rolled_back = disk_failed || self.is_rolled_back();
         // What the log has of it goes with its end.
         let is_undone = rolled_back && (!disk_failed || self.reopen().is_ok());
         let survives = disk_failed || rolled_back && self.survives(&error);
@@ -368,6 +377,11 @@ impl Writer {
         }
         self.fail_group(group, &error);
         survives
+    }
+
+    /// Rolls back, unless the engine has done so by itself.
+    fn is_rolled_back(&self) -> bool {
+        self.engine.db().is_autocommit() || self.engine.db().execute_batch("ROLLBACK").is_ok()
     }
 
     /// Tells everybody that the transaction failed. What it told them of is not told again.

@@ -1,5 +1,6 @@
 //! What happens to batches when the engine fails: who is told what, and whether the store goes on.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
@@ -58,6 +59,7 @@ impl Bench {
             settled: Tally::default(),
             unsettled: Given::default(),
             spent: Spent::default(),
+            holds: Cell::new(true),
         };
         Bench { writer, failed, place }
     }
@@ -140,7 +142,7 @@ fn a_commit_that_fails_fails_every_batch_of_it() {
 #[test]
 fn a_batch_that_fails_half_done_leaves_no_trace_and_its_neighbours_keep_their_outcomes() {
     let mut bench = Bench::new();
-    let poison = "CREATE TRIGGER poisoned BEFORE INSERT ON messages WHEN NEW.topic = 'poison'
+    let poison = "CREATE TRIGGER poisoned BEFORE INSERT ON retained WHEN NEW.key = CAST('poison' AS BLOB)
                   BEGIN SELECT RAISE(ABORT, 'poison'); END";
     bench.writer.engine.db().execute_batch(poison).expect("it is set up");
     let before = [bench.submit(retain("a", "1")), bench.submit(retain("b", "1"))];
@@ -179,6 +181,45 @@ fn a_batch_that_fails_half_done_leaves_no_trace_and_its_neighbours_keep_their_ou
         .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
         .expect("it counts");
     assert_eq!(sessions, 1);
+}
+
+#[test]
+fn a_table_that_takes_no_row_fails_those_who_wait_together_once_and_then_each_for_itself() {
+    let mut bench = Bench::new();
+    let poison = "CREATE TRIGGER poisoned BEFORE INSERT ON messages WHEN NEW.topic = 'poison'
+                  BEGIN SELECT RAISE(ABORT, 'poison'); END";
+    bench.writer.engine.db().execute_batch(poison).expect("it is set up");
+    let (asker, opened) = answer();
+    bench.put(Command::Open(connect("c"), asker));
+    assert!(bench.transact());
+    let session = block_on(opened).expect("it is answered").expect("it is open").session.id;
+    let enqueue = |bench: &Bench, name: &str| {
+        let targets = vec![opifex_conformance::script::target(session)];
+        bench.submit(Op::Enqueue { message: Arc::new(message(name, "")), targets })
+    };
+    // Their rows wait for each other; which of them the table refuses is not known.
+    let together = ["a", "poison", "b"].map(|name| enqueue(&bench, name));
+    assert!(bench.transact(), "the store goes on");
+    for answer in together {
+        let batch = ordered(answer).expect("it was ordered before its row was written");
+        let error = block_on(batch.commitment.wait()).expect_err("all of it was taken back");
+        assert_eq!((error.kind(), error.certainty()), (ErrorKind::Corrupt, Certainty::NotApplied), "{error}");
+    }
+    let again = ["a", "poison", "b"].map(|name| enqueue(&bench, name));
+    while let Some(first) = bench.writer.commands.try_receive_if(|_| true) {
+        assert!(bench.writer.transact(first), "the store goes on");
+    }
+    let is_stored = again.map(|answer| match ordered(answer) {
+        Ok(batch) => block_on(batch.commitment.wait()).is_ok(),
+        Err(error) => {
+            assert_eq!((error.kind(), error.certainty()), (ErrorKind::Corrupt, Certainty::NotApplied));
+            false
+        }
+    });
+    assert_eq!(is_stored, [true, false, true]);
+    let sql = "SELECT group_concat(topic) FROM queued_messages";
+    let stored: String = bench.writer.engine.db().query_row(sql, [], |row| row.get(0)).expect("it is read");
+    assert_eq!(stored, "a,b");
 }
 
 #[test]
