@@ -35,19 +35,21 @@ use crate::handle::builder::Builder;
 use crate::handle::queue::{Command, Shared};
 use crate::handle::slots::{Answer, SlotId};
 use crate::handle::status::Status;
-use crate::machine::Machine;
+use crate::machine::{Machine, after};
 use crate::reconnect::worth_another;
 use crate::store::SessionStore;
 use crate::{AckToken, Cause, Connector, Error, Reconnect, Token};
 
 use asks::Asks;
-use link::{Link, Step, later};
+use link::{Link, Step};
 use responses::Responses;
 use routes::Routes;
 use timer::{Timer, now};
 
 /// Rounds of one poll before other tasks have their turn.
 const ROUNDS: usize = 16;
+/// Bytes in the transport's buffer, beyond which nothing is read that would have to be answered.
+const MAX_UNWRITTEN: usize = 4 * 1024 * 1024;
 /// How long a client that nobody holds any more, or that says good-bye, goes on writing.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -163,7 +165,7 @@ impl Driver {
     /// A transport, or `None` with the cause.
     async fn dial(&mut self) -> Option<BoxedTransport> {
         let mut attempt = self.connector.connect();
-        let deadline = later(now(), self.response_timeout);
+        let deadline = after(now(), self.response_timeout);
         let opened = poll_fn(|cx| {
             if let Poll::Ready(opened) = attempt.as_mut().poll(cx) {
                 return Poll::Ready(Some(opened));
@@ -209,6 +211,8 @@ impl Driver {
                     Step::Some => again = true,
                     Step::Over(error) => over = Some(error),
                 }
+            } else {
+                self.machine.not_reading(now);
             }
             self.machine.tick(now);
             self.take_events(now);
@@ -266,7 +270,7 @@ impl Driver {
 
     /// Whether more is to be read. A full stream makes the server wait, unless the client itself waits for the server.
     fn reads(&mut self, link: &Link) -> bool {
-        if link.unwritten() > self.unread_bytes {
+        if !self.machine.wants_input() || link.unwritten() > MAX_UNWRITTEN {
             return false;
         }
         !self.routes.is_full() || self.waits_for_server()
@@ -335,7 +339,7 @@ impl Driver {
         };
         self.attempt = self.attempt.saturating_add(1);
         self.tell(Status::Waiting { attempt: self.attempt, wait });
-        let until = later(now(), wait);
+        let until = after(now(), wait);
         let goes_on = poll_fn(|cx| self.poll_offline(cx, until)).await;
         if !goes_on {
             self.end(&Arc::new(Cause::Asked));

@@ -1,5 +1,7 @@
 //! What the machine tells the application.
 
+use std::io;
+
 use opifex_packet::{Properties, ReasonCode};
 
 use crate::{Cause, Message, Refusal};
@@ -78,6 +80,12 @@ pub enum Event {
         reason: ReasonCode,
         /// The method and its data.
         properties: Properties<'static>,
+    },
+    /// The session could not be written down while there is no connection. It is tried again with each
+    /// [`poll_transmit`](crate::Machine::poll_transmit); this is said once until it succeeds.
+    StoreFailed {
+        /// Why.
+        error: io::Error,
     },
     /// The connection is over: write what there is to transmit, close the transport.
     Disconnected {

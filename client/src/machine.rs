@@ -11,6 +11,7 @@
 //! ```
 
 mod authenticating;
+mod awaited;
 mod connecting;
 mod incoming;
 mod keep_alive;
@@ -35,12 +36,17 @@ use opifex_packet::{
 use crate::store::SessionStore;
 use crate::{Cause, Event, Message, Options, Refusal, ServerLimits, Token};
 
+use awaited::Awaited;
 use incoming::Incoming;
+pub(crate) use keep_alive::after;
 use keep_alive::{Due, KeepAlive};
 use outgoing::Outgoing;
 use packet_ids::PacketIds;
 use subscribing::Request;
 use topic_aliases::{IncomingAliases, OutgoingAliases};
+
+/// Events that wait to be taken, beyond which nothing is to be read.
+const MAX_EVENTS: usize = 16 * 1024;
 
 /// Where the machine is with its connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -62,6 +68,10 @@ pub struct Machine<S> {
     outgoing: Outgoing,
     incoming: Incoming,
     next_number: u64,
+    /// Whether a server was asked for a session that this is the client's side of.
+    begun: bool,
+    /// Whether it was not before this connection.
+    first: bool,
 
     // The connection.
     link: Link,
@@ -72,8 +82,13 @@ pub struct Machine<S> {
     incoming_aliases: IncomingAliases,
     outgoing_aliases: OutgoingAliases,
     keep_alive: Option<KeepAlive>,
+    /// Acknowledgements of what is in flight.
+    acks_awaited: Awaited,
+    auth_awaited: Awaited,
     response_information: Option<String>,
 
+    /// The store's last flush failed.
+    unstored: bool,
     out: Vec<u8>,
     events: VecDeque<Event>,
 }
@@ -91,15 +106,21 @@ impl<S: SessionStore> Machine<S> {
             outgoing: Outgoing::load(session.outgoing),
             incoming: Incoming::load(session.incoming),
             next_number: session.next_number,
+            begun: session.begun,
+            first: false,
             link: Link::Idle,
             clean_start: options.clean_start,
             limits: ServerLimits::NONE,
-            ids: PacketIds::new(),
+            // Not from 1 with each process: an id that was just in use may still be on its way.
+            ids: PacketIds::beginning_at(session.next_number),
             requests: HashMap::new(),
             incoming_aliases: IncomingAliases::default(),
             outgoing_aliases: OutgoingAliases::default(),
             keep_alive: None,
+            acks_awaited: Awaited::Nothing,
+            auth_awaited: Awaited::Nothing,
             response_information: None,
+            unstored: false,
             out: Vec::new(),
             events: VecDeque::new(),
             options,
@@ -136,8 +157,33 @@ impl<S: SessionStore> Machine<S> {
     pub fn has_room(&self, message: &Message) -> bool {
         match message.qos {
             QoS::AtMostOnce => self.link != Link::Connected || self.out.len() < self.options.max_buffered,
-            QoS::AtLeastOnce | QoS::ExactlyOnce => self.outgoing.len() < self.options.max_pending,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                let bytes = self.outgoing.bytes().saturating_add(message.bytes());
+                self.outgoing.len() < self.options.max_pending
+                    && (bytes <= self.options.max_pending_bytes || self.outgoing.len() == 0)
+            }
         }
+    }
+
+    /// Whether more is to be read: not while so much waits to be written or to be taken with
+    /// [`poll_event`](Machine::poll_event) that a server which only sends would fill the memory.
+    pub fn wants_input(&self) -> bool {
+        self.out.len() <= self.options.max_buffered && self.events.len() <= MAX_EVENTS
+    }
+
+    /// Bytes have arrived, perhaps a part of a packet: the server lives.
+    pub fn arrived(&mut self, now: Instant) {
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.arrived(now);
+        }
+    }
+
+    /// Nothing is read at this moment, so that the server's silence means nothing.
+    pub fn not_reading(&mut self, now: Instant) {
+        self.arrived(now);
+        self.acks_awaited.again();
+        self.auth_awaited.again();
+        self.requests.values_mut().for_each(|request| request.answer.again());
     }
 
     /// Where the server of the last connection lets responses go (5.0), when it was asked.
@@ -224,6 +270,16 @@ impl<S: SessionStore> Machine<S> {
         if self.link != Link::Connected {
             return Err(Refusal::NotConnected);
         }
+        if !self.options.version.is_v5() {
+            if !properties.is_empty() {
+                return Err(Refusal::forbidden("MQTT5 2.2.2", "properties need version 5.0"));
+            }
+            // 3.1.1 3.14.4: DISCONNECT has the will discarded. Without it the will is published.
+            if reason != ReasonCode::NORMAL_DISCONNECTION {
+                self.close(Cause::Asked);
+                return Ok(());
+            }
+        }
         // [MQTT-3.14.2-1]
         if !Disconnect::can_say(reason, Role::Server) {
             return Err(Refusal::forbidden("MQTT-3.14.2-1", "a client does not disconnect for this reason"));
@@ -257,7 +313,16 @@ impl<S: SessionStore> Machine<S> {
     pub fn deadline(&self) -> Option<Instant> {
         match self.link {
             Link::Connecting { deadline } => Some(deadline),
-            Link::Connected => self.keep_alive.as_ref().and_then(KeepAlive::deadline),
+            Link::Connected => {
+                let timeout = self.options.response_timeout;
+                let requests = self.requests.values().filter_map(|request| request.answer.deadline(timeout));
+                let others = [
+                    self.keep_alive.as_ref().and_then(KeepAlive::deadline),
+                    self.acks_awaited.deadline(self.options.ack_timeout),
+                    self.auth_awaited.deadline(timeout),
+                ];
+                others.into_iter().flatten().chain(requests).min()
+            }
             Link::Idle | Link::Closing => None,
         }
     }
@@ -266,8 +331,9 @@ impl<S: SessionStore> Machine<S> {
     pub fn tick(&mut self, now: Instant) {
         match self.link {
             Link::Connecting { deadline } if deadline <= now => self.fail(Cause::Timeout("CONNACK")),
-            Link::Connected => match self.keep_alive.as_ref().map_or(Due::Nothing, |it| it.due(now)) {
+            Link::Connected => match self.due(now) {
                 Due::Nothing => {}
+                Due::Unanswered(what) => self.fail(Cause::Timeout(what)),
                 // 3.1.1 [MQTT-3.1.2-23], 5.0 [MQTT-3.1.2-20]
                 Due::Ping => {
                     self.send(&Packet::Pingreq);
@@ -282,15 +348,47 @@ impl<S: SessionStore> Machine<S> {
         }
     }
 
+    fn due(&self, now: Instant) -> Due {
+        let timeout = self.options.response_timeout;
+        if self.acks_awaited.is_over(self.options.ack_timeout, now) {
+            return Due::Unanswered("acknowledgement");
+        }
+        if self.auth_awaited.is_over(timeout, now) {
+            return Due::Unanswered("AUTH");
+        }
+        let mut requests = self.requests.values();
+        if let Some(request) = requests.find(|request| request.answer.is_over(timeout, now)) {
+            return Due::Unanswered(request.answered_by());
+        }
+        self.keep_alive.as_ref().map_or(Due::Nothing, |keep_alive| keep_alive.due(now))
+    }
+
     /// Appends what is to be written now; false when there is nothing. All that it tells of is in the store by then, and
     /// so is all that was published, also without a connection. What could not be stored is tried again with each call.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut Vec<u8>) -> bool {
         self.pump();
-        if let Err(error) = self.store.flush() {
-            // Nothing leaves that rests on what is not stored; without a word the server keeps the session and the will.
-            self.close(Cause::Store(error));
-            self.out.clear();
+        match self.store.flush() {
+            Ok(()) => self.unstored = false,
+            Err(error) => {
+                // Nothing leaves that rests on what is not stored; without a word the server keeps the session and the
+                // will.
+                if matches!(self.link, Link::Connecting { .. } | Link::Connected) {
+                    self.close(Cause::Store(error));
+                } else if !self.unstored {
+                    self.events.push_back(Event::StoreFailed { error });
+                }
+                self.unstored = true;
+                self.out.clear();
+            }
         }
+        if self.link == Link::Connected {
+            if self.acks_awaited == Awaited::Nothing && self.outgoing.in_flight() > 0 {
+                self.acks_awaited = Awaited::Soon;
+            }
+            self.acks_awaited.sent(now);
+            self.requests.values_mut().for_each(|request| request.answer.sent(now));
+        }
+        self.auth_awaited.sent(now);
         if self.out.is_empty() {
             return false;
         }
@@ -338,6 +436,8 @@ impl<S: SessionStore> Machine<S> {
         }
         self.link = Link::Closing;
         self.keep_alive = None;
+        self.acks_awaited = Awaited::Nothing;
+        self.auth_awaited = Awaited::Nothing;
         let mut unanswered: Vec<Token> = self.requests.drain().map(|(_, request)| request.token).collect();
         unanswered.sort_unstable();
         self.events.extend(unanswered.into_iter().map(|token| Event::Unanswered { token }));

@@ -38,6 +38,11 @@ impl Message {
         self
     }
 
+    /// What it counts for where bytes are limited.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.properties.as_bytes().len() + self.topic.as_str().len()
+    }
+
     /// The message of a PUBLISH whose topic is known.
     pub(crate) fn received(topic: TopicName<'static>, publish: &Publish<'_>) -> Self {
         const TOPIC_ALIAS: u8 = 0x23;

@@ -2,14 +2,21 @@
 //! are the driver's.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use opifex_packet::{Connect, MAX_FIELD_LEN, Properties, Property, PropertyContext, Version, Will};
 
 use crate::Refusal;
 
+// Identifiers of properties that have a field here, which may be silent about them.
+const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+const RECEIVE_MAXIMUM: u8 = 0x21;
+const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
+const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+
 /// The options of a client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The version that is spoken.
     pub version: Version,
@@ -18,6 +25,10 @@ pub struct Options {
     /// Whether the first connection throws an older session away. In 5.0 later connections go on with the session when
     /// its expiry allows; in 3.x this is the flag of every connection, and the session is over with each when it is set.
     pub clean_start: bool,
+    /// Whether to go on with a session that the server has and that this client, or its store, knows nothing of. Without it
+    /// such a connection is closed, as 5.0 demands ([MQTT-3.2.2-4]), since the server may have packet ids in use that the
+    /// client takes for free: then a QoS 2 message is lost. A client that only subscribes has nothing to lose by it.
+    pub adopt_session: bool,
     /// Seconds that the session outlives a connection (5.0); `u32::MAX` is for ever.
     pub session_expiry_secs: u32,
     /// The longest silence in seconds, 0 for any.
@@ -43,10 +54,16 @@ pub struct Options {
     pub max_inflight: u16,
     /// The most QoS 1 and 2 messages that are accepted and not done, at most 60,000; a further one is refused.
     pub max_pending: usize,
-    /// Bytes that wait for the transport, above which QoS 0 messages are refused and others held back.
+    /// The most bytes of those, payloads and properties; a single message may have more.
+    pub max_pending_bytes: usize,
+    /// Bytes that wait for the transport, above which QoS 0 messages are refused and others held back, and nothing is to be
+    /// read ([`Machine::wants_input`](crate::Machine::wants_input)).
     pub max_buffered: usize,
-    /// How long the server may take for CONNACK and PINGRESP.
+    /// How long the server may take for CONNACK, SUBACK, UNSUBACK, AUTH and PINGRESP.
     pub response_timeout: Duration,
+    /// How long the server may leave QoS 1 and 2 messages without any acknowledgement. The connection is given up then;
+    /// the messages go out again with the next.
+    pub ack_timeout: Duration,
     /// Whether the application acknowledges messages itself, by [`Machine::acknowledge`](crate::Machine::acknowledge).
     pub manual_acks: bool,
 }
@@ -58,6 +75,7 @@ impl Options {
             version,
             client_id: client_id.into(),
             clean_start: true,
+            adopt_session: false,
             session_expiry_secs: 0,
             keep_alive_secs: 60,
             will: None,
@@ -70,8 +88,10 @@ impl Options {
             topic_aliases: 16,
             max_inflight: 1024,
             max_pending: 16 * 1024,
+            max_pending_bytes: 64 * 1024 * 1024,
             max_buffered: 1024 * 1024,
             response_timeout: Duration::from_secs(30),
+            ack_timeout: Duration::from_secs(60),
             manual_acks: false,
         }
     }
@@ -115,6 +135,10 @@ impl Options {
             || will.is_some_and(|will| long(will.payload.len()))
         {
             return refused("client id, user name, password and will have 65,535 bytes at most");
+        }
+        let fields = [SESSION_EXPIRY_INTERVAL, RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM, MAXIMUM_PACKET_SIZE];
+        if fields.iter().any(|id| self.properties.contains(*id)) {
+            return refused("a property that has a field among the options is set there");
         }
         let own = self.connect_properties(self.session_expiry_secs);
         if self.version.is_v5() && Properties::from_bytes(PropertyContext::Connect, own.as_bytes()).is_err() {
@@ -164,5 +188,55 @@ impl Options {
             properties.push(Property::TopicAliasMaximum(self.topic_alias_maximum));
         }
         properties
+    }
+}
+
+/// Without the password, authentication data and the will's payload: options end up in logs.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("version", &self.version)
+            .field("client_id", &self.client_id)
+            .field("clean_start", &self.clean_start)
+            .field("session_expiry_secs", &self.session_expiry_secs)
+            .field("keep_alive_secs", &self.keep_alive_secs)
+            .field("will", &self.will.as_ref().map(|will| &will.topic))
+            .field("user_name", &self.user_name)
+            .field("password", &self.password.as_ref().map(|_| "..."))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opifex_packet::TopicName;
+
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut options = Options::new(Version::V5_0, "c");
+        options.password = Some(b"hush".to_vec());
+        options.will = Some(Will::new(TopicName::new("w").unwrap(), &b"hush"[..]));
+        options.properties = Properties::new().with(Property::AuthenticationData(b"hush"));
+        let shown = format!("{options:?}");
+        let bytes = format!("{:?}", b"hush");
+        assert!(!shown.contains("hush") && !shown.contains(&bytes[1..bytes.len() - 1]), "{shown}");
+    }
+
+    #[test]
+    fn a_property_that_has_a_field_is_refused_also_when_the_field_is_silent() {
+        for property in [
+            Property::SessionExpiryInterval(1),
+            Property::ReceiveMaximum(1),
+            Property::TopicAliasMaximum(1),
+            Property::MaximumPacketSize(100),
+        ] {
+            let mut options = Options::new(Version::V5_0, "c");
+            options.receive_maximum = u16::MAX;
+            options.topic_alias_maximum = 0;
+            options.properties = Properties::new().with(property);
+            assert!(matches!(options.check(), Err(Refusal::Option(_))), "{property:?}");
+        }
     }
 }

@@ -42,6 +42,8 @@ pub struct StoredSession {
     pub incoming: Vec<PacketId>,
     /// A number above that of every message there ever was.
     pub next_number: u64,
+    /// Whether a server was asked for a session that this is the client's side of.
+    pub begun: bool,
 }
 
 /// Where a client's session is kept. One store belongs to one client id and is used by one machine at a time.
@@ -51,6 +53,9 @@ pub trait SessionStore {
     /// # Errors
     /// As the medium says; damage is an error, never a session with less in it.
     fn load(&mut self) -> io::Result<StoredSession>;
+
+    /// Notes whether a server was asked for a session that this is the client's side of.
+    fn set_begun(&mut self, begun: bool);
 
     /// Adds a message; its packet id is free.
     fn put_outgoing(&mut self, message: &StoredMessage);
@@ -77,6 +82,10 @@ pub trait SessionStore {
 impl<S: SessionStore + ?Sized> SessionStore for Box<S> {
     fn load(&mut self) -> io::Result<StoredSession> {
         (**self).load()
+    }
+
+    fn set_begun(&mut self, begun: bool) {
+        (**self).set_begun(begun);
     }
 
     fn put_outgoing(&mut self, message: &StoredMessage) {

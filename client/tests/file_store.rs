@@ -146,3 +146,51 @@ fn history_does_not_make_the_file_grow() {
     let session = FileStore::open(&path).unwrap().load().unwrap();
     assert_eq!((numbers(&session), session.next_number), (vec![999], 1000));
 }
+
+#[test]
+fn that_a_session_has_begun_comes_back_also_from_a_file_that_was_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let mut store = FileStore::open(&path).unwrap();
+    assert!(!store.load().unwrap().begun);
+    store.set_begun(true);
+    store.flush().unwrap();
+    drop(store);
+    let mut store = FileStore::open(&path).unwrap();
+    assert!(store.load().unwrap().begun);
+    store.put_outgoing(&message(0, &"x".repeat(70_000)));
+    store.flush().unwrap();
+    drop(store);
+    assert!(FileStore::open(&path).unwrap().load().unwrap().begun);
+}
+
+#[test]
+fn a_long_torn_tail_is_looked_through_in_no_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let mut store = FileStore::open(&path).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    // Each place in it is the head of a frame that is as long as what follows, as far as its length tells.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend([0, 0, 1, 0].repeat(128 * 1024));
+    fs::write(&path, &bytes).unwrap();
+    let begin = std::time::Instant::now();
+    FileStore::open(&path).unwrap();
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_file_that_another_opened_before_it_was_replaced_has_one_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let mut store = FileStore::open(&path).unwrap();
+    // Whoever has the file open from before holds no lock on what counts.
+    let before = fs::File::open(&path).unwrap();
+    store.put_outgoing(&message(0, &"x".repeat(70_000)));
+    store.flush().unwrap();
+    before.try_lock().unwrap();
+    assert_eq!(FileStore::open(&path).unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(store);
+    assert_eq!(numbers(&FileStore::open(&path).unwrap().load().unwrap()), [0]);
+}

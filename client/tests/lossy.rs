@@ -30,6 +30,8 @@ enum Step {
     Cut,
     /// As `Cut`, and the client is another process.
     Restart,
+    /// As `Restart`, before what the client has published and received since its last write is written or handed on.
+    Die(Vec<QoS>, usize),
     /// As `Cut`, and the server has forgotten the session.
     Forget,
 }
@@ -244,6 +246,19 @@ fn run(steps: &[Step], version: Version) {
                 world.open();
                 world.reconnect();
             }
+            Step::Die(qos, packets) => {
+                for qos in qos {
+                    let message =
+                        Message::new(TopicName::new("to/server").unwrap(), "nobody was told").with_qos(*qos);
+                    world.client().publish(message).unwrap().unwrap();
+                }
+                for packet in world.to_client.drain(..).take(*packets).collect::<Vec<_>>() {
+                    let now = world.now;
+                    world.client().received(packet, now);
+                }
+                world.open();
+                world.reconnect();
+            }
             Step::Forget => {
                 forgot = true;
                 world.server.forget();
@@ -289,6 +304,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (1..6usize).prop_map(Step::ToClient),
         1 => Just(Step::Cut),
         1 => Just(Step::Restart),
+        1 => (prop::collection::vec(qos(), 0..3), 0..6usize).prop_map(|(qos, packets)| Step::Die(qos, packets)),
     ]
 }
 

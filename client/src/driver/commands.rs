@@ -8,12 +8,13 @@ use opifex_packet::{
 };
 
 use super::asks::{Ask, What};
-use super::link::{Link, later};
+use super::link::Link;
 use super::responses::Responses;
 use super::{Driver, FAREWELL, Leaving, Waits};
 use crate::handle::inbound::Inbound;
 use crate::handle::queue::{Command, Other};
 use crate::handle::slots::{Answer, SlotId};
+use crate::machine::after;
 use crate::{Error, Message, Refusal};
 
 impl Driver {
@@ -72,7 +73,7 @@ impl Driver {
             Other::Reauthenticate { slot } => self.reauthenticate(slot),
             Other::Connected { slot } => self.connected = Some(slot),
             Other::Disconnect { reason, properties, patience, slot } => {
-                let deadline = later(now, patience);
+                let deadline = after(now, patience);
                 let slot = Some(slot);
                 self.leave(Leaving { reason, properties, deadline, slot, farewell: None, unfinished: 0 });
             }
@@ -101,7 +102,7 @@ impl Driver {
         {
             properties.push(Property::SubscriptionIdentifier(self.routes.identifier()));
         }
-        let deadline = Some(later(now, self.response_timeout));
+        let deadline = Some(after(now, self.response_timeout));
         self.asks.waiting.push_back(Ask { what, properties, slot: Some(slot), deadline });
     }
 
@@ -289,7 +290,7 @@ impl Driver {
                 return false;
             }
         }
-        leaving.farewell = Some(later(now, FAREWELL));
+        leaving.farewell = Some(after(now, FAREWELL));
         leaving.unfinished = if leaving.slot.is_some() { unfinished } else { 0 };
         true
     }

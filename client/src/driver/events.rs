@@ -1,5 +1,6 @@
 //! What the machine says, handed on to those who wait for it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use opifex_packet::{Properties, QoS, ReasonCode, Subscription as Asked};
@@ -68,6 +69,7 @@ impl Driver {
                 self.is_connected(session_present, properties)
             }
             Event::Auth { reason, properties } => self.authenticate(reason, &properties),
+            Event::StoreFailed { error } => self.tell(Status::StoreFailed { error: Arc::new(error) }),
             Event::Disconnected { cause } => self.cause = self.cause.take().or(Some(cause)),
         }
     }

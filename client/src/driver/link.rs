@@ -10,7 +10,7 @@ use opifex_packet::{DecodeOptions, Decoded, decode};
 
 use crate::connector::BoxedTransport;
 use crate::handle::slots::SlotId;
-use crate::machine::Machine;
+use crate::machine::{Machine, after};
 use crate::store::SessionStore;
 
 /// Reads in a row before what was read is handed on.
@@ -84,7 +84,10 @@ impl Link {
             let take = |bytes: &[u8]| (take_all(bytes, &decode, machine, now), ());
             match self.inbox.poll_read(cx, &mut *self.stream, take) {
                 Poll::Pending => return step,
-                Poll::Ready(Ok(Read::Taken { .. })) => step = Step::Some,
+                Poll::Ready(Ok(Read::Taken { .. })) => {
+                    machine.arrived(now);
+                    step = Step::Some;
+                }
                 Poll::Ready(Ok(Read::Closed { .. })) => return Step::Over(None),
                 Poll::Ready(Err(error)) => return Step::Over(Some(error)),
             }
@@ -142,7 +145,7 @@ impl Link {
     }
 
     fn stall(&mut self, now: Instant, step: Step) -> Step {
-        let since = *self.stalled.get_or_insert_with(|| later(now, self.write_timeout));
+        let since = *self.stalled.get_or_insert_with(|| after(now, self.write_timeout));
         if since <= now {
             let what = "the transport took nothing for too long; the network or the server stalls";
             return Step::Over(Some(io::Error::new(io::ErrorKind::TimedOut, what)));
@@ -175,10 +178,4 @@ fn take_all<S: SessionStore>(
     }
     // Nothing behind the end of a connection counts.
     bytes.len()
-}
-
-/// A moment that far away, or one that never comes.
-pub(super) fn later(now: Instant, wait: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    now + wait.min(FAR)
 }

@@ -1,5 +1,6 @@
 //! What happens to a client's connection, for those who want to know. Nobody has to listen.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,11 @@ pub enum Status {
     Settled {
         /// The message.
         token: Token,
+    },
+    /// The session could not be written down while there is no connection; it is tried again.
+    StoreFailed {
+        /// Why.
+        error: Arc<io::Error>,
     },
     /// The client has ended. Nothing follows.
     Ended {

@@ -2,6 +2,7 @@
 
 use opifex_packet::{Auth, MAX_FIELD_LEN, Packet, Properties, Property, ReasonCode};
 
+use super::awaited::Awaited;
 use super::{Link, Machine};
 use crate::store::SessionStore;
 use crate::{Cause, Event, Refusal};
@@ -44,6 +45,7 @@ impl<S: SessionStore> Machine<S> {
         let packet = Packet::from(Auth::new(reason, properties));
         self.limits.check_size(packet.encoded_len(self.options.version))?;
         self.send(&packet);
+        self.auth_awaited = Awaited::Soon;
         Ok(())
     }
 
@@ -67,6 +69,7 @@ impl<S: SessionStore> Machine<S> {
         if self.link != Link::Connected && packet.reason != ReasonCode::ContinueAuthentication {
             return Err(Cause::protocol_error("MQTT-4.12.0-2", "AUTH in front of CONNACK goes on with 0x18"));
         }
+        self.auth_awaited = Awaited::Nothing;
         let Auth { reason, properties } = packet.into_owned();
         self.events.push_back(Event::Auth { reason, properties });
         Ok(())

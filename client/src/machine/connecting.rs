@@ -1,10 +1,12 @@
 //! CONNECT, and the answer to it: limits, and what becomes of the session.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
 
 use opifex_packet::{Connack, Packet, PacketId, Properties, Pubrel, ReasonCode, Version};
 
-use super::{KeepAlive, Link, Machine};
+use super::packet_ids::PacketIds;
+use super::{KeepAlive, Link, Machine, after};
 use crate::store::SessionStore;
 use crate::{Cause, Event, Refusal, ServerLimits, Token};
 
@@ -23,10 +25,20 @@ impl<S: SessionStore> Machine<S> {
         self.incoming_aliases.clear();
         self.outgoing_aliases.begin(0);
         self.keep_alive = None;
+        // Not with CONNACK, which may get lost when the server has begun a session.
+        self.first = !self.begun;
+        if self.first {
+            self.set_begun(true);
+        }
         let connect = self.options.connect(&self.client_id, self.clean_start);
         Packet::from(connect).encode(self.options.version, &mut self.out);
-        self.link = Link::Connecting { deadline: now + self.options.response_timeout };
+        self.link = Link::Connecting { deadline: after(now, self.options.response_timeout) };
         Ok(())
+    }
+
+    fn set_begun(&mut self, begun: bool) {
+        self.begun = begun;
+        self.store.set_begun(begun);
     }
 
     /// A packet in front of CONNACK.
@@ -51,13 +63,30 @@ impl<S: SessionStore> Machine<S> {
         if connack.session_present && self.clean_start {
             return Err(Cause::protocol_error("MQTT-3.2.2-2", "a session is present after a clean start"));
         }
+        // [MQTT-3.2.2-4]; 3.1.1 leaves it to the client. Ids that the server has in use are not known here.
+        if connack.session_present && self.first {
+            if !self.options.adopt_session && self.options.version.is_v5() {
+                self.set_begun(false);
+                return Err(Cause::protocol_error(
+                    "MQTT-3.2.2-4",
+                    "the server has a session that this client knows nothing of; give the client its store, \
+                     end the session with a clean start, or adopt it",
+                ));
+            }
+            // Ids that an earlier process has used lately are not used again at once.
+            let unlike_others = RandomState::new().build_hasher().finish();
+            self.ids = PacketIds::beginning_at(unlike_others);
+        }
         // [MQTT-4.12.0-5]
         let method = self.options.properties.authentication_method();
         if self.options.version.is_v5() && connack.properties.authentication_method() != method {
             return Err(Cause::protocol_error("MQTT-4.12.0-5", "CONNACK has another authentication method"));
         }
-        // [MQTT-3.1.3-2]: the id that the server assigned is the name of the session from now on (3.2.2.3.7).
-        if let Some(assigned) = connack.properties.assigned_client_identifier() {
+        // [MQTT-3.1.3-2]: the id that the server assigned is the name of the session from now on (3.2.2.3.7). To a client
+        // that has one it assigns none; a word to the contrary changes nothing.
+        if let Some(assigned) = connack.properties.assigned_client_identifier()
+            && self.client_id.is_empty()
+        {
             self.client_id = assigned.to_owned();
         }
 
@@ -99,10 +128,20 @@ impl<S: SessionStore> Machine<S> {
         for id in self.outgoing.released() {
             if session_present {
                 self.send(&Packet::from(Pubrel::new(id)));
+            } else if let Some(refusal) = self.outgoing.doubted(id) {
+                self.refuse(id, refusal);
             } else {
                 // With PUBREC the server took the message over. Nothing is left to be told.
                 self.done(id, ReasonCode::Success, Properties::new());
             }
+        }
+    }
+
+    /// A QoS 1 or 2 message is not for this server; its id is free.
+    pub(super) fn refuse(&mut self, id: PacketId, refusal: Refusal) {
+        if let Some(number) = self.outgoing.remove(id) {
+            self.store.remove_outgoing(id);
+            self.events.push_back(Event::PublishRefused { token: Token(number), refusal });
         }
     }
 

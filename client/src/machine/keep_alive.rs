@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+/// So much later, or so late that it makes no difference: an `Instant` has an end that is not told.
+pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    now + wait.min(FAR)
+}
+
 /// The clock of one connection.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
@@ -10,6 +16,8 @@ pub(super) struct KeepAlive {
     response_timeout: Duration,
     last_sent: Instant,
     last_received: Instant,
+    /// When bytes arrived, of whatever packet.
+    last_arrived: Instant,
     asked: Option<Instant>,
 }
 
@@ -18,6 +26,8 @@ pub(super) struct KeepAlive {
 pub(super) enum Due {
     Nothing,
     Ping,
+    /// Something else than PINGRESP did not come.
+    Unanswered(&'static str),
     Dead,
 }
 
@@ -28,6 +38,7 @@ impl KeepAlive {
             response_timeout,
             last_sent: now,
             last_received: now,
+            last_arrived: now,
             asked: None,
         }
     }
@@ -38,6 +49,10 @@ impl KeepAlive {
 
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = now;
+    }
+
+    pub(super) fn arrived(&mut self, now: Instant) {
+        self.last_arrived = now;
     }
 
     pub(super) fn answered(&mut self) {
@@ -51,7 +66,8 @@ impl KeepAlive {
     /// Silence of either side is asked about: a client that only publishes would never learn of a dead server.
     pub(super) fn deadline(&self) -> Option<Instant> {
         if let Some(asked) = self.asked {
-            return Some(asked + self.response_timeout);
+            // An answer may stand behind a packet that is still arriving.
+            return Some(after(asked.max(self.last_arrived), self.response_timeout));
         }
         (!self.interval.is_zero()).then(|| self.last_sent.min(self.last_received) + self.interval)
     }

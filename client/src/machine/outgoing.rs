@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use opifex_packet::PacketId;
 
-use crate::Message;
 use crate::store::StoredMessage;
+use crate::{Message, Refusal};
 
 /// ```text
 ///           sent              PUBACK (QoS 1), PUBREC >= 0x80
@@ -43,6 +43,10 @@ pub(super) struct Outgoing {
     cursor: u64,
     in_flight: usize,
     releases: u64,
+    /// Of the messages in `entries`.
+    bytes: usize,
+    /// Released messages of which it is not known whether the server has them; it would not take them now.
+    doubts: HashMap<PacketId, Refusal>,
 }
 
 impl Outgoing {
@@ -61,11 +65,16 @@ impl Outgoing {
 
     pub(super) fn push(&mut self, number: u64, entry: Entry) {
         self.numbers.insert(entry.id, number);
+        self.bytes += entry.message.bytes();
         self.entries.insert(number, entry);
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
@@ -108,10 +117,24 @@ impl Outgoing {
         let entry = self.numbers.get(&id).and_then(|number| self.entries.get_mut(number))?;
         let nth = self.releases;
         self.releases += 1;
+        if entry.state == State::Waiting {
+            self.in_flight += 1;
+        }
         entry.state = State::Released(nth);
         // [MQTT-4.3.3-6]: it is never sent again, so its payload has no use.
+        self.bytes -= entry.message.payload.len();
         entry.message.payload.clear();
         Some(nth)
+    }
+
+    /// Whether the server has a released message is not known.
+    pub(super) fn doubt(&mut self, id: PacketId, refusal: Refusal) {
+        self.doubts.insert(id, refusal);
+    }
+
+    /// PUBCOMP came: why the message was not sent again, when there was a doubt.
+    pub(super) fn doubted(&mut self, id: PacketId) -> Option<Refusal> {
+        self.doubts.remove(&id)
     }
 
     /// The message is at its end; its number.
@@ -121,6 +144,7 @@ impl Outgoing {
         if entry.state != State::Waiting {
             self.in_flight -= 1;
         }
+        self.bytes -= entry.message.bytes();
         Some(number)
     }
 

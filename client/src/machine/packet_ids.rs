@@ -9,8 +9,10 @@ pub(super) struct PacketIds {
 }
 
 impl PacketIds {
-    pub(super) fn new() -> Self {
-        PacketIds { next: PacketId::MIN }
+    /// The ids from the place on the circle that belongs to that number; 0 is for 1.
+    pub(super) fn beginning_at(number: u64) -> Self {
+        let next = PacketId::new((number % u64::from(u16::MAX)) as u16 + 1);
+        PacketIds { next: next.unwrap_or(PacketId::MIN) }
     }
 
     /// 3.1.1 [MQTT-2.3.1-2], 5.0 [MQTT-2.2.1-3]
@@ -32,7 +34,7 @@ mod tests {
 
     #[test]
     fn an_id_in_use_is_passed_over_and_the_circle_closes_without_zero() {
-        let mut ids = PacketIds::new();
+        let mut ids = PacketIds::beginning_at(0);
         let all: Vec<u16> = (0..65535).filter_map(|_| ids.free(|_| false)).map(PacketId::get).collect();
         assert!(all.iter().copied().eq(1..=65535));
         assert_eq!(ids.free(|id| id.get() < 7).map(PacketId::get), Some(7));

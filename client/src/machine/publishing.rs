@@ -7,11 +7,12 @@ use opifex_packet::{
     Pubrel, QoS, ReasonCode, Version,
 };
 
+use super::awaited::Awaited;
 use super::outgoing::{Entry, State};
 use super::topic_aliases::{OutgoingAliases, Written};
 use super::{Link, Machine};
 use crate::store::{SessionStore, StoredMessage};
-use crate::{Cause, Event, Message, Refusal, ServerLimits, Token};
+use crate::{Cause, Message, Refusal, ServerLimits, Token};
 
 impl<S: SessionStore> Machine<S> {
     /// Accepts a message. Of one above QoS 0 the token comes back with [`Event::PublishDone`]; it may be published
@@ -41,7 +42,7 @@ impl<S: SessionStore> Machine<S> {
             )?;
             return Ok(None);
         }
-        if self.outgoing.len() >= self.options.max_pending {
+        if !self.has_room(&message) {
             return Err(Refusal::Full);
         }
         if self.link == Link::Connected {
@@ -95,11 +96,15 @@ impl<S: SessionStore> Machine<S> {
             let (version, aliases) = (self.options.version, &mut self.outgoing_aliases);
             match write(version, &self.limits, aliases, &entry.message, sending, &mut self.out) {
                 Ok(()) => self.outgoing.sent(number),
-                Err(refusal) => {
-                    self.outgoing.remove(id);
-                    self.store.remove_outgoing(id);
-                    self.events.push_back(Event::PublishRefused { token: Token(number), refusal });
+                // The server may have it from an earlier connection, and keeps its id until PUBREL.
+                Err(refusal) if entry.known && entry.message.qos == QoS::ExactlyOnce => {
+                    if let Some(nth) = self.outgoing.release(id) {
+                        self.outgoing.doubt(id, refusal);
+                        self.store.release(id, nth);
+                        self.send(&Packet::from(Pubrel::new(id)));
+                    }
                 }
+                Err(refusal) => self.refuse(id, refusal),
             }
         }
     }
@@ -108,6 +113,7 @@ impl<S: SessionStore> Machine<S> {
         match self.outgoing.get(packet.packet_id) {
             // [MQTT-4.3.2-3]; [MQTT-4.4.0-2]: also with a reason that says no.
             Some(Entry { state: State::Sent, message, .. }) if message.qos == QoS::AtLeastOnce => {
+                self.acks_awaited = Awaited::Nothing;
                 self.done(packet.packet_id, packet.reason, packet.properties);
                 Ok(())
             }
@@ -118,6 +124,7 @@ impl<S: SessionStore> Machine<S> {
 
     pub(super) fn on_pubrec(&mut self, packet: Pubrec<'_>) -> Result<(), Cause> {
         let id = packet.packet_id;
+        self.acks_awaited = Awaited::Nothing;
         match self.outgoing.get(id) {
             Some(entry) if entry.message.qos == QoS::ExactlyOnce => match entry.state {
                 // [MQTT-4.4.0-2]
@@ -150,8 +157,16 @@ impl<S: SessionStore> Machine<S> {
 
     pub(super) fn on_pubcomp(&mut self, packet: Pubcomp<'_>) -> Result<(), Cause> {
         match self.outgoing.get(packet.packet_id).map(|entry| entry.state) {
-            // [MQTT-4.3.3-5]. A server that does not know the id (0x92) had completed it on an earlier connection.
+            // [MQTT-4.3.3-5]. A server that does not know the id (0x92) had completed it on an earlier connection, or
+            // never had a message that it would not take now.
             Some(State::Released(_)) => {
+                self.acks_awaited = Awaited::Nothing;
+                if let Some(refusal) = self.outgoing.doubted(packet.packet_id)
+                    && packet.reason == ReasonCode::PacketIdentifierNotFound
+                {
+                    self.refuse(packet.packet_id, refusal);
+                    return Ok(());
+                }
                 self.done(packet.packet_id, ReasonCode::Success, packet.properties);
                 Ok(())
             }

@@ -6,6 +6,7 @@ use opifex_packet::{
     Unsubscribe,
 };
 
+use super::awaited::Awaited;
 use super::{Link, Machine};
 use crate::store::SessionStore;
 use crate::{Cause, Event, Refusal, ServerLimits, Token};
@@ -17,8 +18,18 @@ const MAX_REQUESTS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) token: Token,
+    pub(super) answer: Awaited,
     kind: Kind,
     filters: usize,
+}
+
+impl Request {
+    pub(super) fn answered_by(&self) -> &'static str {
+        match self.kind {
+            Kind::Subscribe => "SUBACK",
+            Kind::Unsubscribe => "UNSUBACK",
+        }
+    }
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -115,39 +126,44 @@ impl<S: SessionStore> Machine<S> {
         let packet = packet(id);
         self.limits.check_size(packet.encoded_len(self.options.version))?;
         let token = Token(self.number());
-        self.requests.insert(id, Request { token, kind, filters });
+        self.requests.insert(id, Request { token, answer: Awaited::Soon, kind, filters });
         self.send(&packet);
         Ok(token)
     }
 
     pub(super) fn on_suback(&mut self, packet: Suback<'_>) -> Result<(), Cause> {
-        let request = self.answer(packet.packet_id, Kind::Subscribe)?;
+        let filters = self.asked(packet.packet_id, Kind::Subscribe)?;
         // 3.1.1 [MQTT-3.8.4-5], 5.0 [MQTT-3.8.4-6]
-        if packet.reasons.len() != request.filters {
+        if packet.reasons.len() != filters {
             let statement = self.options.version_statement("MQTT-3.8.4-5", "MQTT-3.8.4-6");
             return Err(Cause::protocol_error(statement, "SUBACK has not one reason code a filter"));
         }
-        let Suback { properties, reasons, .. } = packet.into_owned();
-        self.events.push_back(Event::Subscribed { token: request.token, reasons, properties });
+        let Suback { packet_id, properties, reasons } = packet.into_owned();
+        if let Some(Request { token, .. }) = self.requests.remove(&packet_id) {
+            self.events.push_back(Event::Subscribed { token, reasons, properties });
+        }
         Ok(())
     }
 
     pub(super) fn on_unsuback(&mut self, packet: Unsuback<'_>) -> Result<(), Cause> {
-        let request = self.answer(packet.packet_id, Kind::Unsubscribe)?;
+        let filters = self.asked(packet.packet_id, Kind::Unsubscribe)?;
         // [MQTT-3.11.3-1]; before 5.0 there are no reason codes.
-        if self.options.version.is_v5() && packet.reasons.len() != request.filters {
+        if self.options.version.is_v5() && packet.reasons.len() != filters {
             return Err(Cause::protocol_error("MQTT-3.11.3-1", "UNSUBACK has not one reason code a filter"));
         }
-        let Unsuback { properties, reasons, .. } = packet.into_owned();
-        self.events.push_back(Event::Unsubscribed { token: request.token, reasons, properties });
+        let Unsuback { packet_id, properties, reasons } = packet.into_owned();
+        if let Some(Request { token, .. }) = self.requests.remove(&packet_id) {
+            self.events.push_back(Event::Unsubscribed { token, reasons, properties });
+        }
         Ok(())
     }
 
-    /// The request of that id. An answer of the wrong kind is none.
-    fn answer(&mut self, id: PacketId, kind: Kind) -> Result<Request, Cause> {
+    /// How many filters the request of that id has. An answer of the wrong kind is none. The request stays, so that it is
+    /// told of when the answer turns out to be wrong.
+    fn asked(&self, id: PacketId, kind: Kind) -> Result<usize, Cause> {
         // [MQTT-2.2.1-6], 3.1.1 [MQTT-2.3.1-7]
         match self.requests.get(&id) {
-            Some(request) if request.kind == kind => Ok(self.requests.remove(&id).expect("it was just seen")),
+            Some(request) if request.kind == kind => Ok(request.filters),
             _ => Err(Cause::protocol_error(
                 self.options.version_statement("MQTT-2.3.1-7", "MQTT-2.2.1-6"),
                 "an answer to a SUBSCRIBE or UNSUBSCRIBE that was not sent",

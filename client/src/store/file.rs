@@ -1,12 +1,13 @@
 //! A session in one file: changes are appended, and the file is written anew when most of it is history.
 //!
 //! ```text
-//! "opifex session 1" | salt (u64) | CRC-32C of both (u32) | frames ...
-//! frame: length of the records (u32) | CRC-32C of salt and records (u32) | records
+//! "opifex session 2" | salt (u64) | CRC-32C of both (u32) | frames ...
+//! frame: length of the records (u32) | CRC-32C of salt and records (u32) | CRC-32C of salt and those two (u32) | records
 //! ```
 //! A flush is a frame. A process or a machine that dies leaves a last frame that is not whole: its flush did not return,
 //! so nothing rests on it, and it is cut off. Damage in front of a whole frame is an error. The salt is the file's own, so
-//! that a payload that was made to look like a frame is none. The file is locked while it is in use.
+//! that a payload that was made to look like a frame is none. The file's user holds a lock on a file beside it, with
+//! `.lock` at the end of its name, which is never replaced.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -18,9 +19,15 @@ use opifex_packet::PacketId;
 use crate::store::record::Record;
 use crate::store::{MemoryStore, SessionStore, StoredMessage, StoredSession};
 
-const MAGIC: &[u8; 16] = b"opifex session 1";
+const MAGIC: &[u8; 16] = b"opifex session 2";
 const HEADER: usize = 28;
-const FRAME_HEADER: usize = 8;
+const FRAME_HEADER: usize = 12;
+/// A file that is written anew has frames of about that size.
+const FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// No frame is larger; more is written by writing the file anew.
+const LARGEST_FRAME: usize = 1024 * 1024 * 1024;
+/// While nothing can be written, so much is noted; above, the file is written anew when it can be.
+const MAX_NOTED: usize = 16 * 1024 * 1024;
 /// A file below that size is left alone.
 const COMPACT_ABOVE: u64 = 64 * 1024;
 
@@ -28,6 +35,8 @@ const COMPACT_ABOVE: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
+    /// Held for the store's life: whoever has it may replace the file.
+    _lock: File,
     file: File,
     salt: u64,
     synced: bool,
@@ -35,6 +44,8 @@ pub struct FileStore {
     session: MemoryStore,
     /// Records that are not in the file.
     noted: Vec<u8>,
+    /// Room for a frame, kept from flush to flush.
+    frame: Vec<u8>,
     len: u64,
     /// The length behind which the file is written anew.
     compact_at: u64,
@@ -50,20 +61,25 @@ impl FileStore {
     /// system says.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<FileStore> {
         let path = path.into();
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        file.try_lock().map_err(|error| match error {
+        let open =
+            |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let lock = open(&beside(&path, ".lock"))?;
+        lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => in_use(&path),
             TryLockError::Error(error) => error,
         })?;
+        let mut file = open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let mut store = FileStore {
             path,
+            _lock: lock,
             file,
             salt: RandomState::new().build_hasher().finish(),
             synced: false,
             session: MemoryStore::default(),
             noted: Vec::new(),
+            frame: Vec::new(),
             len: 0,
             compact_at: COMPACT_ABOVE,
             torn: false,
@@ -96,7 +112,7 @@ impl FileStore {
                 record.apply(&mut self.session);
             }
         }
-        // A torn tail has no frame behind it.
+        // A torn tail has no frame behind it. Few places look like the head of one, so that this is linear.
         if (at + 1..bytes.len()).any(|later| frame_at(self.salt, &bytes[later..]).is_some()) {
             return Err(self.damaged(&format!("what stands at byte {at} is damaged and more follows")));
         }
@@ -115,33 +131,43 @@ impl FileStore {
 
     fn note(&mut self, record: Record) {
         record.apply(&mut self.session);
+        if self.torn && self.noted.len() > MAX_NOTED {
+            // It is in the session, of which the file is written anew.
+            self.noted = Vec::new();
+        }
         record.encode(&mut self.noted);
     }
 
     /// The whole file as it would be without history.
     fn live(&self) -> Vec<u8> {
+        let mut bytes = header(self.salt);
         let mut records = Vec::new();
-        Record::NextNumber(self.session.next_number()).encode(&mut records);
+        let mut put = |record: Record| {
+            record.encode(&mut records);
+            if records.len() >= FRAME_BYTES {
+                frame(self.salt, &records, &mut bytes);
+                records.clear();
+            }
+        };
+        put(Record::NextNumber(self.session.next_number()));
+        if self.session.has_begun() {
+            put(Record::Begun(true));
+        }
         for message in self.session.outgoing() {
-            Record::PutOutgoing(message.clone()).encode(&mut records);
+            put(Record::PutOutgoing(message.clone()));
         }
         for id in self.session.incoming() {
-            Record::PutIncoming(id).encode(&mut records);
+            put(Record::PutIncoming(id));
         }
-        let mut bytes = header(self.salt);
-        bytes.extend(frame(self.salt, &records));
+        frame(self.salt, &records, &mut bytes);
         bytes
     }
 
     /// Puts a new file with all that counts into the place of the old one.
     fn rewrite(&mut self) -> io::Result<()> {
         let bytes = self.live();
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        let new = PathBuf::from(name);
+        let new = beside(&self.path, ".new");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
-        // Nobody finds it unlocked under its name.
-        file.lock()?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
@@ -153,6 +179,13 @@ impl FileStore {
         self.torn = false;
         Ok(())
     }
+}
+
+/// The file of that name and more.
+fn beside(path: &Path, more: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(more);
+    PathBuf::from(name)
 }
 
 fn in_use(path: &Path) -> io::Error {
@@ -168,18 +201,26 @@ fn header(salt: u64) -> Vec<u8> {
     bytes
 }
 
-fn frame(salt: u64, records: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(FRAME_HEADER + records.len());
-    bytes.extend_from_slice(&(records.len() as u32).to_le_bytes());
+/// Appends a frame. The caller's records are far below what the length can say.
+fn frame(salt: u64, records: &[u8], bytes: &mut Vec<u8>) {
+    let len = u32::try_from(records.len()).expect("records are noted up to a limit that is below 4 GiB");
+    bytes.reserve(FRAME_HEADER + records.len());
+    let start = bytes.len();
+    bytes.extend_from_slice(&len.to_le_bytes());
     bytes.extend_from_slice(&checksum(salt, records).to_le_bytes());
+    let sum = checksum(salt, &bytes[start..]);
+    bytes.extend_from_slice(&sum.to_le_bytes());
     bytes.extend_from_slice(records);
-    bytes
 }
 
 /// The records of the frame at the front of `input`, when one stands there as a whole and unharmed.
 fn frame_at(salt: u64, input: &[u8]) -> Option<&[u8]> {
-    let (len, rest) = input.split_first_chunk()?;
-    let (sum, rest) = rest.split_first_chunk()?;
+    let (head, rest) = input.split_first_chunk::<FRAME_HEADER>()?;
+    let (len, head_rest) = head.split_first_chunk()?;
+    let (sum, head_sum) = head_rest.split_first_chunk()?;
+    if head_sum != checksum(salt, &head[..8]).to_le_bytes() {
+        return None;
+    }
     let records = rest.get(..u32::from_le_bytes(*len) as usize)?;
     (checksum(salt, records) == u32::from_le_bytes(*sum)).then_some(records)
 }
@@ -211,6 +252,10 @@ impl SessionStore for FileStore {
         self.session.load()
     }
 
+    fn set_begun(&mut self, begun: bool) {
+        self.note(Record::Begun(begun));
+    }
+
     fn put_outgoing(&mut self, message: &StoredMessage) {
         self.note(Record::PutOutgoing(message.clone()));
     }
@@ -235,18 +280,25 @@ impl SessionStore for FileStore {
         if self.noted.is_empty() {
             return Ok(());
         }
-        if self.torn || self.len + self.noted.len() as u64 > self.compact_at {
+        if self.torn
+            || self.noted.len() > LARGEST_FRAME
+            || self.len + self.noted.len() as u64 > self.compact_at
+        {
             return self.rewrite();
         }
         self.torn = true;
-        let frame = frame(self.salt, &self.noted);
-        self.file.write_all(&frame)?;
+        self.frame.clear();
+        frame(self.salt, &self.noted, &mut self.frame);
+        self.file.write_all(&self.frame)?;
         if self.synced {
             self.file.sync_data()?;
         }
         self.torn = false;
-        self.len += frame.len() as u64;
+        self.len += self.frame.len() as u64;
         self.noted.clear();
+        if self.frame.capacity() > FRAME_BYTES {
+            (self.frame, self.noted) = (Vec::new(), Vec::new());
+        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ pub struct MemoryStore {
     numbers: HashMap<PacketId, u64>,
     incoming: BTreeSet<PacketId>,
     next_number: u64,
+    begun: bool,
 }
 
 impl MemoryStore {
@@ -33,6 +34,11 @@ impl MemoryStore {
         self.next_number
     }
 
+    /// Whether a server was asked for this session.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// Numbers below that one were given.
     pub(crate) fn numbers_begin_at(&mut self, number: u64) {
         self.next_number = self.next_number.max(number);
@@ -45,7 +51,12 @@ impl SessionStore for MemoryStore {
             outgoing: self.outgoing().cloned().collect(),
             incoming: self.incoming().collect(),
             next_number: self.next_number,
+            begun: self.begun,
         })
+    }
+
+    fn set_begun(&mut self, begun: bool) {
+        self.begun = begun;
     }
 
     fn put_outgoing(&mut self, message: &StoredMessage) {

@@ -24,6 +24,7 @@ pub(super) enum Record {
     PutIncoming(PacketId),
     RemoveIncoming(PacketId),
     NextNumber(u64),
+    Begun(bool),
 }
 
 impl Record {
@@ -44,6 +45,7 @@ impl Record {
                 out.push(6);
                 out.extend_from_slice(&number.to_le_bytes());
             }
+            Record::Begun(begun) => out.extend_from_slice(&[7, u8::from(*begun)]),
         }
         let len = (out.len() - start - HEADER) as u32;
         out[start..start + HEADER].copy_from_slice(&len.to_le_bytes());
@@ -64,6 +66,11 @@ impl Record {
             4 => Record::PutIncoming(take_id(rest)?),
             5 => Record::RemoveIncoming(take_id(rest)?),
             6 => Record::NextNumber(take_u64(rest)?),
+            7 => {
+                let (&begun, after) = rest.split_first()?;
+                *rest = after;
+                Record::Begun(begun != 0)
+            }
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -78,6 +85,7 @@ impl Record {
             Record::PutIncoming(id) => session.put_incoming(*id),
             Record::RemoveIncoming(id) => session.remove_incoming(*id),
             Record::NextNumber(number) => session.numbers_begin_at(*number),
+            Record::Begun(begun) => session.set_begun(*begun),
         }
     }
 }

@@ -15,6 +15,8 @@ impl SessionStore for Unstored {
         Ok(StoredSession::default())
     }
 
+    fn set_begun(&mut self, _begun: bool) {}
+
     fn put_outgoing(&mut self, _message: &StoredMessage) {}
 
     fn release(&mut self, _packet_id: PacketId, _nth: u64) {}

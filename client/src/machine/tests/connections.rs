@@ -1,9 +1,11 @@
 //! CONNECT, CONNACK, keep-alive, DISCONNECT, AUTH.
 
-use opifex_packet::{Auth, DecodeError, Disconnect, Properties, Property, Subscribe};
+use std::io;
+
+use opifex_packet::{Auth, DecodeError, Disconnect, Properties, Property, Puback, Subscribe};
 
 use super::*;
-use crate::Refusal;
+use crate::{Refusal, SessionStore, StoredMessage, StoredSession};
 
 #[test]
 fn the_first_packet_says_what_the_options_say() {
@@ -203,4 +205,177 @@ fn auth_needs_a_method() {
     let mut client = Client::connected();
     let refused = client.machine.authenticate(ReasonCode::ReAuthenticate, b"d");
     assert!(matches!(refused, Err(Refusal::Forbidden { statement: "MQTT-4.12.0-7", .. })));
+}
+
+#[test]
+fn a_session_that_this_side_knows_nothing_of_ends_the_connection_or_is_adopted() {
+    let present = || Connack { session_present: true, ..success() };
+    let mut client = Client::new(Options::new(Version::V5_0, "c").resuming(60));
+    client.connect(present());
+    assert_eq!(client.violated(), "MQTT-3.2.2-4");
+    // It knows no more the next time.
+    client.machine.connection_lost();
+    client.connect(present());
+    assert_eq!(client.violated(), "MQTT-3.2.2-4");
+
+    let adopting = || Options { adopt_session: true, ..Options::new(Version::V5_0, "c").resuming(60) };
+    let first_id = |options| {
+        let mut client = Client::new(options);
+        client.connect(present());
+        client.publish(QoS::ExactlyOnce);
+        let [Packet::Publish(packet)] = &client.sent()[..] else { panic!() };
+        packet.delivery.packet_id().unwrap()
+    };
+    // Ids begin anywhere, since the server may have the first ones in use.
+    let ids: Vec<PacketId> = (0..8).map(|_| first_id(adopting())).collect();
+    assert!(ids.iter().any(|id| *id != ids[0]), "{ids:?}");
+    // 3.1.1 leaves it to the client.
+    first_id(Options { version: Version::V3_1_1, ..Options::new(Version::V5_0, "c").resuming(60) });
+}
+
+#[test]
+fn a_session_whose_connack_was_lost_is_known() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c").resuming(60));
+    client.machine.connect(client.now).unwrap();
+    client.sent();
+    client.reconnect(true);
+    assert!(!client.machine.is_closing());
+}
+
+#[test]
+fn a_session_that_the_store_has_begun_is_gone_on_with() {
+    let mut client = Client::new(Options::new(Version::V5_0, "c").resuming(60));
+    client.connect(success());
+    let store = client.machine.store.clone();
+    let mut next = Client::new(Options::new(Version::V5_0, "c").resuming(60));
+    next.machine = Machine::new(Options::new(Version::V5_0, "c").resuming(60), store).unwrap();
+    next.connect(Connack { session_present: true, ..success() });
+    assert!(matches!(next.events()[..], [Event::Connected { session_present: true, .. }]));
+}
+
+#[test]
+fn before_5_0_a_disconnect_with_will_closes_without_disconnect() {
+    let mut client = Client::new(Options::new(Version::V3_1_1, "c"));
+    client.connect(success());
+    client.machine.disconnect(ReasonCode::DisconnectWithWill, Properties::new()).unwrap();
+    assert!(client.sent().is_empty());
+    assert!(client.machine.is_closing());
+    assert!(matches!(client.cause(), Cause::Asked));
+
+    let mut client = Client::new(Options::new(Version::V3_1_1, "c"));
+    client.connect(success());
+    let words = Properties::new().with(Property::ReasonString("bye"));
+    assert!(client.machine.disconnect(ReasonCode::Success, words).is_err());
+}
+
+#[test]
+fn a_client_that_has_an_id_keeps_it_whatever_the_server_assigns() {
+    let mut client = Client::new(Options::new(Version::V5_0, "mine"));
+    let properties = Properties::new().with(Property::AssignedClientIdentifier("other"));
+    client.connect(Connack { properties, ..success() });
+    assert_eq!(client.machine.client_id(), "mine");
+}
+
+#[test]
+fn the_longest_time_outs_are_no_panic() {
+    let options = Options {
+        response_timeout: Duration::MAX,
+        ack_timeout: Duration::MAX,
+        ..Options::new(Version::V5_0, "c")
+    };
+    let mut client = Client::new(options);
+    client.connect(success());
+    client.publish(QoS::AtLeastOnce);
+    client.passes(60);
+    assert!(client.machine.deadline().is_some());
+}
+
+#[test]
+fn pingresp_may_come_behind_a_long_packet() {
+    let mut client = Client::connected();
+    assert_eq!(client.passes(60), [Packet::Pingreq]);
+    for _ in 0..5 {
+        client.now += Duration::from_secs(20);
+        client.machine.arrived(client.now);
+        client.machine.tick(client.now);
+    }
+    assert!(!client.machine.is_closing());
+    client.passes(30);
+    assert!(matches!(client.cause(), Cause::Timeout("PINGRESP")));
+}
+
+#[test]
+fn nothing_is_missed_while_nothing_is_read() {
+    let mut client = Client::connected();
+    client.publish(QoS::AtLeastOnce);
+    client.sent();
+    for _ in 0..10 {
+        client.now += Duration::from_secs(29);
+        client.machine.not_reading(client.now);
+        client.machine.tick(client.now);
+        client.sent();
+    }
+    assert!(!client.machine.is_closing());
+}
+
+#[test]
+fn a_server_that_acknowledges_nothing_is_given_up_and_one_that_goes_on_is_not() {
+    let mut client = Client::connected();
+    for _ in 0..3 {
+        client.publish(QoS::AtLeastOnce);
+    }
+    client.sent();
+    // It answers PINGREQ, and one message in a while.
+    for answered in 1..3 {
+        client.passes(59);
+        client.gets(Packet::Pingresp);
+        client.gets(Puback::new(id(answered)));
+    }
+    client.passes(59);
+    client.gets(Packet::Pingresp);
+    assert!(!client.machine.is_closing());
+    client.passes(1);
+    assert!(matches!(client.cause(), Cause::Timeout("acknowledgement")));
+}
+
+#[test]
+fn a_reauthentication_without_answer_ends_the_connection() {
+    let method = || Properties::new().with(Property::AuthenticationMethod("m"));
+    let mut client = Client::new(Options { properties: method(), ..Options::new(Version::V5_0, "c") });
+    client.connect(Connack { properties: method(), ..success() });
+    client.machine.authenticate(ReasonCode::ReAuthenticate, b"d").unwrap();
+    client.sent();
+    client.passes(30);
+    assert!(matches!(client.cause(), Cause::Timeout("AUTH")));
+}
+
+/// A store whose disk is full.
+#[derive(Default)]
+struct Full(MemoryStore);
+
+impl SessionStore for Full {
+    fn load(&mut self) -> io::Result<StoredSession> {
+        self.0.load()
+    }
+    fn set_begun(&mut self, _: bool) {}
+    fn put_outgoing(&mut self, _: &StoredMessage) {}
+    fn release(&mut self, _: PacketId, _: u64) {}
+    fn remove_outgoing(&mut self, _: PacketId) {}
+    fn put_incoming(&mut self, _: PacketId) {}
+    fn remove_incoming(&mut self, _: PacketId) {}
+    fn flush(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[test]
+fn a_store_that_fails_without_a_connection_is_told_once() {
+    let mut machine = Machine::new(Options::new(Version::V5_0, "c"), Full::default()).unwrap();
+    machine.publish(message(QoS::AtLeastOnce)).unwrap();
+    let now = Instant::now();
+    for _ in 0..3 {
+        assert!(!machine.poll_transmit(now, &mut Vec::new()));
+    }
+    assert!(matches!(machine.poll_event(), Some(Event::StoreFailed { .. })));
+    assert!(machine.poll_event().is_none());
 }

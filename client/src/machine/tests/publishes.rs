@@ -258,3 +258,78 @@ fn queues_have_ends() {
     client.sent();
     assert!(client.machine.publish(message(QoS::AtMostOnce)).is_ok());
 }
+
+/// A client that has sent a QoS 2 message, and comes back to a server that takes QoS 1 at most. Returns the message.
+fn demoted() -> (Client, Token) {
+    let mut client = Client::connected();
+    let token = client.publish(QoS::ExactlyOnce);
+    client.sent();
+    client.machine.connection_lost();
+    client.events();
+    let properties = Properties::new().with(Property::MaximumQoS(1));
+    let sent = client.connect(Connack { session_present: true, properties, ..success() });
+    // The server may have its id in use: that is ended first.
+    assert_eq!(sent, [Packet::from(Pubrel::new(id(1)))]);
+    (client, token)
+}
+
+fn refused(client: &mut Client) -> Option<Token> {
+    client.events().into_iter().find_map(|event| match event {
+        Event::PublishRefused { token, .. } => Some(token),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_id_of_a_message_that_the_server_may_have_is_released_before_it_is_used_again() {
+    let (mut client, token) = demoted();
+    assert_eq!(refused(&mut client), None);
+    client.gets(Pubcomp::new(id(1)).with_reason(ReasonCode::PacketIdentifierNotFound));
+    assert_eq!(refused(&mut client), Some(token));
+
+    let (mut client, token) = demoted();
+    client.gets(Pubcomp::new(id(1)));
+    assert_eq!(client.done(), [(token, ReasonCode::Success)]);
+
+    // The doubt outlives another connection.
+    let (mut client, token) = demoted();
+    assert_eq!(client.reconnect(true), [Packet::from(Pubrel::new(id(1)))]);
+    assert!(client.reconnect(false).is_empty());
+    assert_eq!(refused(&mut client), Some(token));
+    assert_eq!(client.machine.pending().count(), 0);
+}
+
+#[test]
+fn pending_bytes_have_an_end_and_a_large_message_goes_alone() {
+    let options = Options { max_pending_bytes: 100, ..Options::new(Version::V3_1_1, "c") };
+    let mut client = Client::new(options);
+    client.connect(success());
+    let large =
+        |len: usize| Message::new(TopicName::new("t").unwrap(), vec![0; len]).with_qos(QoS::AtLeastOnce);
+    assert!(client.machine.publish(large(1000)).is_ok());
+    assert!(matches!(client.machine.publish(large(1)), Err(Refusal::Full)));
+    client.sent();
+    client.gets(Puback::new(id(1)));
+    for _ in 0..2 {
+        assert!(client.machine.publish(large(49)).is_ok());
+    }
+    assert!(matches!(client.machine.publish(large(0)), Err(Refusal::Full)));
+}
+
+#[test]
+fn nothing_more_is_wanted_while_answers_wait_to_be_written() {
+    let options = Options { max_buffered: 100, ..Options::new(Version::V5_0, "c").resuming(9) };
+    let mut client = Client::new(options);
+    client.connect(success());
+    client.events();
+    for number in 1..=20 {
+        assert!(client.machine.wants_input(), "{number}");
+        client.machine.received(Pubrec::new(id(number)).into(), client.now);
+        client.machine.received(publish(QoS::AtLeastOnce, number, false), client.now);
+        if client.machine.out.len() > 100 {
+            assert!(!client.machine.wants_input());
+            client.sent();
+        }
+        client.events();
+    }
+}

@@ -114,3 +114,46 @@ fn a_packet_that_is_too_long_is_refused_before_it_is_made() {
     );
     assert!(client.sent().is_empty() && !client.machine.is_closing());
 }
+
+#[test]
+fn an_answer_with_too_few_reasons_leaves_no_call_without_an_end() {
+    for subscribes in [true, false] {
+        let mut client = Client::connected();
+        client.events();
+        let filters = vec![TopicFilter::new("a").unwrap()];
+        let token = if subscribes {
+            client.machine.subscribe(filter("a"), Properties::new()).unwrap()
+        } else {
+            client.machine.unsubscribe(filters, Properties::new()).unwrap()
+        };
+        client.sent();
+        if subscribes {
+            client.gets(Suback::new(id(1), Vec::new()));
+        } else {
+            client.gets(Unsuback::new(id(1), Vec::new()));
+        }
+        let events = client.events();
+        assert!(
+            matches!(events[..], [Event::Unanswered { token: it }, Event::Disconnected { .. }] if it == token)
+        );
+    }
+}
+
+#[test]
+fn a_call_that_is_never_answered_ends_with_its_connection() {
+    let mut client = Client::connected();
+    client.machine.subscribe(filter("a"), Properties::new()).unwrap();
+    client.sent();
+    client.passes(10);
+    client.machine.unsubscribe(vec![TopicFilter::new("a").unwrap()], Properties::new()).unwrap();
+    client.sent();
+    client.gets(Suback::new(id(1), vec![ReasonCode::GrantedQoS1]));
+    client.events();
+    assert_eq!(client.machine.deadline(), Some(client.now + Duration::from_secs(30)));
+    client.passes(30);
+    let events = client.events();
+    assert!(matches!(
+        events[..],
+        [Event::Unanswered { .. }, Event::Disconnected { cause: Cause::Timeout("UNSUBACK") }]
+    ));
+}
