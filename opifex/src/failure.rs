@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use opifex_packet::ReasonCode;
+
 /// Why the program ends with another code than 0.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -11,12 +13,15 @@ pub(crate) enum Failure {
     Usage(anyhow::Error),
     /// They are right, and it did not work out.
     Runtime(anyhow::Error),
+    /// A server said no, and why.
+    Refused(ReasonCode, anyhow::Error),
+    /// What was waited for did not come in the time that was given.
+    TimedOut(anyhow::Error),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Failure::Usage(error) | Failure::Runtime(error)) = self;
-        write!(f, "{error:#}")
+        write!(f, "{:#}", self.parts().0)
     }
 }
 
@@ -29,14 +34,25 @@ impl Failure {
         Failure::Runtime(error.into())
     }
 
-    /// Prints the reason and answers the exit code: 1 for a failure, 2 for wrong usage.
+    /// Prints the reason and answers the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let (error, exit_code) = match self {
+        print(&self.to_string());
+        self.exit_code()
+    }
+
+    /// 1 for a failure, 2 for wrong usage; a server's refusal is the reason code of MQTT 5.0 that it gives, 128 and more;
+    /// 27 is mosquitto_sub's for a time that is over.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.parts().1)
+    }
+
+    fn parts(&self) -> (&anyhow::Error, u8) {
+        match self {
             Failure::Runtime(error) => (error, 1),
             Failure::Usage(error) => (error, 2),
-        };
-        print(&format!("{error:#}"));
-        ExitCode::from(exit_code)
+            Failure::Refused(reason, error) => (error, (*reason).into()),
+            Failure::TimedOut(error) => (error, 27),
+        }
     }
 }
 

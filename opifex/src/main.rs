@@ -11,8 +11,14 @@ mod config;
 
 mod conformance;
 mod hash_password;
+mod publish;
+mod request;
 mod serve;
 mod store_command;
+mod subscribe;
+
+mod client;
+mod print;
 
 mod store;
 
@@ -38,6 +44,9 @@ fn main() -> ExitCode {
     let outcome = match command {
         cli::Command::Serve(args) => serve::run(&args),
         cli::Command::Store(args) => store_command::run(&args),
+        cli::Command::Pub(args) => return client::end(publish::run(&args), args.session.quiet),
+        cli::Command::Sub(args) => return client::end(subscribe::run(&args), args.session.quiet),
+        cli::Command::Rr(args) => return client::end(request::run(&args), args.session.quiet),
         cli::Command::HashPassword => hash_password::run(),
         cli::Command::Conformance(args) => {
             return conformance::conformance(&args).unwrap_or_else(|failure| failure.report());

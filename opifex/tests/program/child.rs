@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, shorter than a person waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the program to its end.
 pub(crate) fn run(args: &[&str], input: &[u8]) -> Output {
@@ -34,7 +34,7 @@ pub(crate) fn file(name: &str, text: &str) -> String {
     path
 }
 
-fn piped(command: &mut Command) -> Child {
+pub(crate) fn piped(command: &mut Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -194,14 +194,15 @@ impl Drop for Program {
 }
 
 /// The lines of a pipe as they come.
-struct Lines {
+pub(crate) struct Lines {
     shared: Arc<(Mutex<Vec<String>>, Condvar)>,
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Lines {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Lines {
         let shared = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let filled = Arc::clone(&shared);
+        // The reader's copy goes with the end of the pipe.
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 filled.0.lock().unwrap().push(line);
@@ -211,11 +212,16 @@ impl Lines {
         Lines { shared }
     }
 
-    fn all(&self) -> Vec<String> {
+    /// Whether the pipe is read to its end.
+    pub(crate) fn is_closed(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
         self.shared.0.lock().unwrap().clone()
     }
 
-    fn wait(&self, patience: Duration, until: impl Fn(&[String]) -> bool) {
+    pub(crate) fn wait(&self, patience: Duration, until: impl Fn(&[String]) -> bool) {
         let lines = self.shared.0.lock().unwrap();
         drop(self.shared.1.wait_timeout_while(lines, patience, |lines| !until(lines)).unwrap());
     }

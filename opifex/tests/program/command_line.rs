@@ -12,6 +12,9 @@ fn help_has_examples_and_goes_to_standard_output() {
         &["hash-password", "--help"],
         &["store", "--help"],
         &["store", "check", "-h"],
+        &["pub", "--help"],
+        &["sub", "--help"],
+        &["rr", "--help"],
     ] {
         let output = run(args, b"");
         let stdout = String::from_utf8(output.stdout).unwrap();

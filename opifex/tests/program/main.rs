@@ -5,13 +5,18 @@
 #[allow(dead_code, reason = "shared with the other tests")]
 mod child;
 mod peer;
+mod tool;
 
 mod command_line;
+mod commands_page;
 mod config_file;
 mod conformance;
 mod hash_password;
+mod publish;
+mod request;
 mod restart;
 mod stop;
 mod storage;
 mod store_command;
+mod subscribe;
 mod users;
