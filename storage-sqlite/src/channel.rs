@@ -85,9 +85,9 @@ impl<T> Channel<T> {
         item
     }
 
-    /// The same, until `deadline`.
-    pub(crate) fn receive_until(&self, deadline: Instant) -> Received<T> {
-        if let Some(item) = self.receive_if_while(|_| true, || Wait::Until(deadline)) {
+    /// The same, as long as `wait` says.
+    pub(crate) fn receive_while(&self, wait: impl FnMut() -> Wait) -> Received<T> {
+        if let Some(item) = self.receive_if_while(|_| true, wait) {
             return Received::Item(item);
         }
         let state = self.state.lock();

@@ -62,6 +62,23 @@ pub(crate) struct Written {
     pub(crate) applied: Vec<Applied>,
 }
 
+/// A transaction whose sync failed.
+pub(crate) struct Failed {
+    waiters: Waiters,
+    error: StoreError,
+}
+
+impl Failed {
+    /// What was cut off the log is not there; as long as it could not be, nothing is read or written.
+    pub(crate) fn tell(mut self, is_cut_off: bool) {
+        let error = match is_cut_off {
+            true => StoreError::not_applied(self.error.kind(), self.error.to_string()),
+            false => self.error,
+        };
+        self.waiters.tell(Err(error));
+    }
+}
+
 /// The log's file, and the mark of what of it is durable.
 struct Log {
     path: PathBuf,
@@ -79,6 +96,7 @@ impl Log {
     }
 
     /// Syncs what is in the log where that is asked for, tells the transaction's waiters, and answers how long it took.
+    /// Of a failure they are not told here: until the log is cut off, readers may see what is taken back.
     fn settle(&mut self, written: &mut Written) -> Result<Duration> {
         let begun = Instant::now();
         let synced = if written.syncs { self.file().and_then(File::sync_data) } else { Ok(()) };
@@ -91,11 +109,9 @@ impl Log {
                 Ok(begun.elapsed())
             }
             Err(error) => {
-                // A sync that failed leaves open what of it is on disk.
+                // It leaves open what of it is on disk.
                 let what = format!("a commit failed: cannot sync {}: {error}", self.path.display());
-                let error = StoreError::unknown(ErrorKind::Retry, what);
-                written.waiters.tell(Err(error.clone()));
-                Err(error)
+                Err(StoreError::unknown(ErrorKind::Retry, what))
             }
         }
     }
@@ -120,6 +136,18 @@ struct Work {
     ended: bool,
     /// What the last sync came to.
     last: Result<Duration>,
+    /// Who waits for the one that failed.
+    failed: Option<Waiters>,
+}
+
+impl Work {
+    /// A sync has ended.
+    fn end(&mut self, last: Result<Duration>, written: &mut Written) {
+        if last.is_err() {
+            self.failed = Some(std::mem::replace(&mut written.waiters, Waiters::new()));
+        }
+        (self.last, self.busy) = (last, false);
+    }
 }
 
 impl Syncer {
@@ -129,7 +157,7 @@ impl Syncer {
         mark: CommitMark,
         done: impl Fn() + Send + 'static,
     ) -> std::io::Result<Syncer> {
-        let work = Work { given: None, busy: false, ended: false, last: Ok(Duration::ZERO) };
+        let work = Work { given: None, busy: false, ended: false, last: Ok(Duration::ZERO), failed: None };
         let log = Log { path, file: None, mark };
         let shared =
             Arc::new(Shared { work: Mutex::new(work), changed: Condvar::new(), log: Mutex::new(log) });
@@ -152,7 +180,7 @@ impl Syncer {
     /// be synced.
     pub(crate) fn settle(&self, mut written: Written) -> Result<Duration> {
         let last = self.shared.log.lock().settle(&mut written);
-        self.shared.work.lock().last = last.clone();
+        self.shared.work.lock().end(last.clone(), &mut written);
         last
     }
 
@@ -167,10 +195,12 @@ impl Syncer {
         !work.busy && work.last.is_err()
     }
 
-    /// The log begins anew, maybe as another file. Nothing may be under way.
-    pub(crate) fn begin_anew(&self) {
+    /// The log begins anew, maybe as another file. Nothing may be under way. Answers who waits for a sync that failed.
+    pub(crate) fn begin_anew(&self) -> Option<Failed> {
         self.shared.log.lock().file = None;
-        self.shared.work.lock().last = Ok(Duration::ZERO);
+        let mut work = self.shared.work.lock();
+        let last = std::mem::replace(&mut work.last, Ok(Duration::ZERO));
+        Some(Failed { waiters: work.failed.take()?, error: last.err()? })
     }
 
     /// Waits until no sync is under way, and answers how long the last one took.
@@ -201,9 +231,7 @@ impl Shared {
     fn run(&self, done: impl Fn()) {
         while let Some(mut written) = self.next() {
             let last = self.log.lock().settle(&mut written);
-            let mut work = self.work.lock();
-            (work.last, work.busy) = (last, false);
-            drop(work);
+            self.work.lock().end(last, &mut written);
             self.changed.notify_all();
             done();
             drop(written.applied);

@@ -88,7 +88,12 @@ impl Writer {
         loop {
             let first = match tidy {
                 true => self.commands.receive().map_or(Received::Closed, Received::Item),
-                false => self.commands.receive_until(Instant::now() + REST),
+                false => {
+                    let rest = Instant::now() + REST;
+                    // Who waits for a sync that failed is told when that is made good.
+                    let wait = || if self.syncer.has_failed() { Wait::No } else { Wait::Until(rest) };
+                    self.commands.receive_while(wait)
+                }
             };
             match first {
                 Received::Item(first) => {
@@ -107,8 +112,8 @@ impl Writer {
                 Received::Closed => break,
             }
         }
-        // The log goes with the engine; what is ordered is durable without that.
-        let _ = self.syncer.wait();
+        // The log goes with the engine; what is ordered is durable without that, or its waiters are told that it is not.
+        let _ = self.has_settled();
     }
 
     /// Gives back what the files have too much, a step at a time: who comes meanwhile waits for one at most. Answers
@@ -177,10 +182,14 @@ impl Writer {
         if self.syncer.wait().is_ok() {
             self.note_settled();
         }
-        self.syncer.begin_anew();
+        let failed = self.syncer.begin_anew();
         self.tally = self.settled;
         self.spent.add(std::mem::take(&mut self.unsettled));
-        self.engine.reopen()
+        let reopened = self.engine.reopen();
+        if let Some(failed) = failed {
+            failed.tell(reopened.is_ok());
+        }
+        reopened
     }
 
     /// One transaction of what waits now. Answers whether the store can go on.

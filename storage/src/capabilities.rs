@@ -18,8 +18,9 @@ pub struct Capabilities {
     /// The most retained messages; `None`: as many as there is room for. A batch that would bring more is refused as
     /// `Full`; one that replaces or removes is not.
     pub max_retained_messages: Option<usize>,
-    /// Whether an operation can end with certainty `Unknown` short of the process's death. A backend that says no
-    /// stores no idempotency keys.
+    /// Whether an operation can end with certainty `Unknown` and the store go on, so that only a key makes it harmless to
+    /// submit a batch again. A backend that says no stores no idempotency keys: where it cannot know at once (its engine
+    /// failed), it refuses everything until it knows or is opened again, and what it shows then is what became of it.
     pub unknown_outcomes: bool,
     /// Whether one process alone may have the store open.
     pub exclusive: bool,

@@ -62,11 +62,10 @@ fn fail_a_sync(
     let answers = batches(bench);
     assert!(bench.transact(), "it is no reason to end");
     let told: Vec<_> = answers.into_iter().map(|answer| ordered(answer).expect("it is applied")).collect();
+    bench.find_out();
     for batch in &told {
         block_on(batch.commitment.wait()).expect_err("nothing can be synced");
     }
-    // Who waits is told before the writer knows.
-    let _ = bench.writer.syncer.wait();
     std::fs::write(log, "").expect("it is written");
     told
 }
@@ -123,8 +122,7 @@ fn what_was_ordered_behind_a_sync_that_failed_is_spent_with_it() {
         .map(|answer| number(&ordered(answer).expect("it is applied")))
         .collect();
     assert_eq!(told, (1..=8).map(Seq).collect::<Vec<_>>());
-    // The last of them is known to have failed when the next transaction begins.
-    let _ = bench.writer.syncer.wait();
+    bench.find_out();
     std::fs::write(&log, "").expect("it is written");
     let other = bench.submit(enqueue(&c, "another"));
     assert!(bench.transact());
