@@ -21,11 +21,12 @@ def storage_flags():
 
 
 class Broker:
-    """`opifex serve` on a free port; stopped by its pid, and expected to end cleanly."""
+    """`opifex serve`, on a free port if none is given; stopped by its pid, and expected to end cleanly."""
 
-    def __init__(self, program, *flags):
+    def __init__(self, program, *flags, port=0, storage=None):
+        storage = storage_flags() if storage is None else storage
         self.process = subprocess.Popen(
-            [program, "serve", "--listen", "127.0.0.1:0", "--log", "warn", *storage_flags(), *flags],
+            [program, "serve", "--listen", f"127.0.0.1:{port}", "--log", "warn", *storage, *flags],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -39,6 +40,11 @@ class Broker:
         os.kill(self.process.pid, signal.SIGTERM)
         exit_code = self.process.wait(30)
         assert exit_code == 0, f"the broker ended with {exit_code}"
+
+    def kill(self):
+        """Ends it as a crash does, without a word."""
+        self.process.kill()
+        self.process.wait(30)
 
 
 class Elsewhere:

@@ -11,10 +11,12 @@
 mod case;
 pub mod cases;
 mod descriptor;
+mod early_end;
 pub mod manifest;
 mod offers;
 mod probe;
 mod report;
+mod restart;
 mod runner;
 mod scene;
 mod stop;
@@ -24,6 +26,7 @@ mod wire;
 
 pub use case::{Case, Chapter, Claims, Outcome};
 pub use descriptor::{Authentication, Descriptor, DescriptorError, Login};
+pub use early_end::EarlyEnd;
 pub use offers::Offers;
 pub use probe::Unusable;
 pub use report::{Report, StatementVerdict};

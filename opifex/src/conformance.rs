@@ -1,6 +1,7 @@
 //! `opifex conformance`: holds any broker to the statements of the standard. What the statements and the cases are, the
 //! crate `opifex-conformance` knows; here are the files, the progress and the exit code.
 
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,7 +30,19 @@ pub(crate) fn conformance(args: &ConformanceArgs) -> Result<ExitCode, Failure> {
         Some(Mqtt::V3_1_1) => vec![Version::V3_1_1],
         Some(Mqtt::V5_0) => vec![Version::V5_0],
     };
-    let options = Options { versions, only: args.only.clone(), name: name(), ..Options::default() };
+    let concurrency = args.jobs.get();
+    let options =
+        Options { versions, only: args.only.clone(), concurrency, name: name(), ..Options::default() };
+    if options.cases() == 0 {
+        let only = args.only.as_deref().unwrap_or_default();
+        return Err(Failure::usage(anyhow!("no case shows a statement that begins with {only:?}")));
+    }
+    // Nobody waits minutes for a report that cannot be written.
+    let json = args.json.as_ref().map(|file| {
+        let opened = File::options().write(true).create(true).truncate(false).open(file);
+        opened.with_context(|| file.display().to_string())
+    });
+    let json = json.transpose().map_err(Failure::usage)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::runtime)?;
 
@@ -39,19 +52,17 @@ pub(crate) fn conformance(args: &ConformanceArgs) -> Result<ExitCode, Failure> {
     // Nobody is to be tested, so nothing was found: as wrong as a wrong flag.
     let report = report.map_err(|error| Failure::usage(anyhow!("{}: {error}", args.broker)))?;
     progress.end();
-    if report.cases.is_empty() {
-        let only = args.only.as_deref().unwrap_or_default();
-        return Err(Failure::usage(anyhow!("no case shows a statement that begins with {only:?}")));
-    }
 
-    if let Some(file) = &args.json {
-        let written = std::fs::write(file, report.json()).with_context(|| file.display().to_string());
-        written.map_err(Failure::runtime)?;
-    }
     // A reader that leaves early does not change what was found.
     let _ = std::io::stdout().write_all(report.text().as_bytes());
-    let failed = report.failures().next().is_some();
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if let Some(mut file) = json {
+        let written = file.set_len(0).and_then(|()| file.write_all(report.json().as_bytes()));
+        written.context("the report").map_err(Failure::runtime)?;
+    }
+    if let Some(why) = &report.ended_early {
+        return Err(Failure::runtime(anyhow!("{}: {why}", args.broker)));
+    }
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Letters and digits that no other run has in the same two weeks.

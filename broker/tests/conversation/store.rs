@@ -69,8 +69,14 @@ impl Store {
         Store { engine, attention: Attention::default(), place: None, max_retained: usize::MAX }
     }
 
+    /// Whether somebody else has it, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.engine) > 1
+    }
+
     /// Opens it again, when everybody else who had it is gone.
     pub(crate) fn reopen(self) -> Store {
+        assert!(!self.is_shared(), "somebody else has the store");
         let engine = Arc::into_inner(self.engine).expect("nobody else has the store");
         let engine = match (engine, &self.place) {
             (Engine::Memory(store), _) => Engine::Memory(store.reopen()),

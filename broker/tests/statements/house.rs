@@ -1,6 +1,7 @@
 //! The broker as it is set up for the cases: no one setting can show every statement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use opifex_broker::{Broker, Limits};
 use opifex_conformance::statements::{CaseReport, Descriptor, Options, Report, Target, run};
@@ -9,6 +10,9 @@ use opifex_packet::QoS;
 use crate::doorman::{self, Doorman};
 use crate::pipe::Pipe;
 use crate::store::Store;
+
+/// Nothing is cut short: time is paused, so that nobody waits.
+const LIMIT: Duration = Duration::from_secs(3_600);
 
 /// A setting.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -45,7 +49,7 @@ impl House {
         }
     }
 
-    fn descriptor(self) -> Descriptor {
+    pub(crate) fn descriptor(self) -> Descriptor {
         match self {
             House::Plain | House::Bare => Descriptor::default(),
             House::Narrow => Descriptor { refuses_wildcards: true, ..Descriptor::default() },
@@ -53,9 +57,9 @@ impl House {
         }
     }
 
-    /// A broker in this setting over a fresh store.
-    pub(crate) async fn open(self) -> Broker<Store> {
-        let builder = Broker::builder(Store::new()).limits(self.limits());
+    /// A broker in this setting over a store.
+    pub(crate) async fn open(self, store: Store) -> Broker<Store> {
+        let builder = Broker::builder(store).limits(self.limits());
         let builder = if self == House::Guarded { builder.access(Doorman) } else { builder };
         builder.start().await.unwrap()
     }
@@ -66,8 +70,10 @@ impl House {
         options: Options,
         between: impl FnOnce(Arc<dyn Target>) -> Arc<dyn Target>,
     ) -> Report {
-        let target = between(Arc::new(Pipe(self.open().await)));
-        run(target, self.descriptor(), options, |_: &CaseReport| {}).await.unwrap()
+        let target = between(Arc::new(Pipe::open(self).await));
+        let options = Options { run_limit: LIMIT, case_limit: LIMIT, ..options };
+        let descriptor = Descriptor { restart_limit_ms: LIMIT.as_millis() as u64, ..self.descriptor() };
+        run(target, descriptor, options, |_: &CaseReport| {}).await.unwrap()
     }
 
     /// All cases against a broker in this setting.

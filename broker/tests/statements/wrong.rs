@@ -16,6 +16,7 @@ mod authenticating;
 mod between;
 mod connecting;
 mod flow;
+mod forgetting;
 mod mishearing;
 mod ordering;
 mod sharing;

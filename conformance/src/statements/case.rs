@@ -17,6 +17,8 @@ pub struct Case {
     pub name: &'static str,
     /// What it shows, by version; it runs once for each.
     pub claims: &'static [Claims],
+    /// Whether it restarts the broker.
+    pub restarts: bool,
     /// The conversation.
     pub run: for<'a> fn(&'a Scene) -> BoxFuture<'a, Outcome>,
 }
@@ -64,8 +66,16 @@ impl Case {
 ///     pingreq_is_answered: v4 ["MQTT-3.12.4-1"], v5 ["MQTT-3.12.4-1"];
 /// }
 /// ```
+///
+/// `restarts` behind the title: its cases restart the broker.
 macro_rules! chapter {
-    ($chapter:literal, $title:literal; $($case:ident : $($version:ident [$($id:literal),* $(,)?]),+ ;)*) => {
+    ($chapter:literal, $title:literal; $($cases:tt)*) => {
+        $crate::statements::case::chapter! { @ $chapter, $title, false; $($cases)* }
+    };
+    ($chapter:literal, $title:literal, restarts; $($cases:tt)*) => {
+        $crate::statements::case::chapter! { @ $chapter, $title, true; $($cases)* }
+    };
+    (@ $chapter:literal, $title:literal, $restarts:literal; $($case:ident : $($version:ident [$($id:literal),* $(,)?]),+ ;)*) => {
         /// The cases of this file.
         pub(super) const CHAPTER: $crate::statements::Chapter = $crate::statements::Chapter {
             name: $chapter,
@@ -77,6 +87,7 @@ macro_rules! chapter {
                     version: $crate::statements::case::$version,
                     statements: &[$($id),*],
                 }),+],
+                restarts: $restarts,
                 run: |scene| Box::pin($case(scene)),
             }),*],
         };

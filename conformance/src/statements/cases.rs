@@ -18,6 +18,7 @@ mod message_properties;
 mod ordering;
 mod publish;
 mod qos;
+mod restart;
 mod retained;
 mod session;
 mod shared;
@@ -57,4 +58,5 @@ pub const CHAPTERS: &[Chapter] = &[
     topics::CHAPTER,
     shared::CHAPTER,
     flow::CHAPTER,
+    restart::CHAPTER,
 ];

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use opifex_packet::{TopicFilter, TopicName};
 use serde::Deserialize;
 
 /// A broker's description. The default fits a broker that lets everybody in and restricts nothing.
@@ -31,6 +32,11 @@ pub struct Descriptor {
     pub maximum_packet_size: Option<u32>,
     /// An extended authentication method (5.0) that the broker knows.
     pub authentication: Option<Authentication>,
+    /// A command for the system's shell that ends the broker, by force or in peace, and starts it again at the same address.
+    /// It returns when the old one is gone; the new one is waited for. Only for a broker that keeps its state over that.
+    pub restart: Option<String>,
+    /// Milliseconds until the command has returned and the broker answers again.
+    pub restart_limit_ms: u64,
 }
 
 /// User name and password.
@@ -72,17 +78,19 @@ impl Default for Descriptor {
             refuses_wildcards: false,
             maximum_packet_size: None,
             authentication: None,
+            restart: None,
+            restart_limit_ms: 30_000,
         }
     }
 }
 
 /// A text that describes no broker.
 #[derive(Debug)]
-pub struct DescriptorError(toml::de::Error);
+pub struct DescriptorError(String);
 
 impl std::fmt::Display for DescriptorError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the descriptor cannot be read: {}", self.0.to_string().trim())
+        write!(f, "{}", self.0)
     }
 }
 
@@ -92,14 +100,47 @@ impl Descriptor {
     /// Reads a descriptor from TOML.
     ///
     /// # Errors
-    /// A text that is no TOML, or has keys that a descriptor does not have.
+    /// A text that is no TOML, has keys that a descriptor does not have, or values that no broker can be asked with.
     pub fn parse(text: &str) -> Result<Descriptor, DescriptorError> {
-        toml::from_str(text).map_err(DescriptorError)
+        let read = toml::from_str::<Descriptor>(text);
+        let descriptor = read.map_err(|error| DescriptorError(error.to_string().trim().to_owned()))?;
+        descriptor.check().map_err(DescriptorError)?;
+        Ok(descriptor)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (key, value) in [
+            ("patience_ms", self.patience_ms),
+            ("silence_ms", self.silence_ms),
+            ("restart_limit_ms", self.restart_limit_ms),
+        ] {
+            // Of longer ones, a run does not come to its end.
+            if !(1..=60_000).contains(&value) {
+                return Err(format!("{key} = {value} is not between 1 and 60000"));
+            }
+        }
+        if let Some(topic) = &self.forbidden_topic {
+            TopicName::new(topic.as_str())
+                .map_err(|error| format!("forbidden_topic = {topic:?}: {error}"))?;
+        }
+        if let Some(filter) = &self.forbidden_filter {
+            TopicFilter::new(filter.as_str())
+                .map_err(|error| format!("forbidden_filter = {filter:?}: {error}"))?;
+        }
+        if self.refused_client_id.as_deref() == Some("") {
+            return Err("refused_client_id is empty, which is a rule of its own".to_owned());
+        }
+        Ok(())
     }
 
     /// How long an answer may take.
     pub fn patience(&self) -> Duration {
         Duration::from_millis(self.patience_ms)
+    }
+
+    /// How long a restart may take.
+    pub fn restart_limit(&self) -> Duration {
+        Duration::from_millis(self.restart_limit_ms)
     }
 
     /// How long nothing comes when nothing will.

@@ -23,11 +23,13 @@ pub struct Statement {
     /// The cases that show it.
     #[serde(default)]
     pub cases: Vec<String>,
-    /// Why no case shows it, and what does instead.
+    /// Why no case shows it.
     #[serde(default)]
     pub exempt: Option<String>,
-    /// `client`: it binds clients, and waits for a client to be tested. `websocket`: it waits for that transport. `case`: its
-    /// case is not written yet.
+    /// What shows of this broker what no case shows of any: `broker/tests/x.rs::name_of_a_test`.
+    #[serde(default)]
+    pub exempt_test: Option<String>,
+    /// `client`: it binds clients, and waits for a client to be tested. `websocket`: it waits for that transport.
     #[serde(default)]
     pub pending: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use opifex_packet::Version;
 
+use super::early_end::EarlyEnd;
 use super::manifest::{self, Statement};
 use super::runner::{CaseReport, CaseVerdict};
 
@@ -17,6 +18,12 @@ pub struct Report {
     pub cases: Vec<CaseReport>,
     /// How long the run took.
     pub duration: Duration,
+    /// Versions that were asked for, and that the broker refuses as a whole: why.
+    pub refused: Vec<(Version, String)>,
+    /// Why not all cases ran.
+    pub ended_early: Option<EarlyEnd>,
+    /// Cases that did not run.
+    pub not_run: usize,
 }
 
 /// What a run says of one statement.
@@ -24,8 +31,10 @@ pub struct Report {
 pub enum StatementVerdict {
     /// A case failed.
     Failed,
-    /// At least one case passed, and none failed.
+    /// All cases that show it passed.
     Passed,
+    /// Some passed; the others need something that the broker is not set up with, or did not run.
+    PassedInPart,
     /// Its cases need something that the broker is not set up with.
     NotApplicable,
     /// Nothing on the wire shows it.
@@ -38,8 +47,9 @@ pub enum StatementVerdict {
 
 impl StatementVerdict {
     /// In the order of the table.
-    pub const ALL: [StatementVerdict; 6] = [
+    pub const ALL: [StatementVerdict; 7] = [
         StatementVerdict::Passed,
+        StatementVerdict::PassedInPart,
         StatementVerdict::Failed,
         StatementVerdict::NotApplicable,
         StatementVerdict::Exempt,
@@ -51,6 +61,7 @@ impl StatementVerdict {
     pub fn name(self) -> &'static str {
         match self {
             StatementVerdict::Passed => "passed",
+            StatementVerdict::PassedInPart => "passed in part",
             StatementVerdict::Failed => "failed",
             StatementVerdict::NotApplicable => "not applicable",
             StatementVerdict::Exempt => "exempt",
@@ -61,8 +72,9 @@ impl StatementVerdict {
 }
 
 impl Report {
-    pub(crate) fn new(cases: Vec<CaseReport>, duration: Duration) -> Report {
-        Report { cases, duration }
+    /// Whether everything that was asked for was asked of the broker, and nothing failed.
+    pub fn holds(&self) -> bool {
+        self.failures().next().is_none() && self.refused.is_empty() && self.ended_early.is_none()
     }
 
     /// The cases that failed.
@@ -87,17 +99,23 @@ impl Report {
     fn verdict(&self, version: Version, statement: &Statement) -> StatementVerdict {
         let cases = self.cases.iter().filter(|case| case.version == version);
         let shown = cases.filter(|case| case.statements.contains(&statement.id.as_str()));
-        let of_case = |case: &CaseReport| match case.verdict {
-            CaseVerdict::Failed(_) => StatementVerdict::Failed,
-            CaseVerdict::Passed => StatementVerdict::Passed,
-            CaseVerdict::NotApplicable(_) => StatementVerdict::NotApplicable,
-        };
-        let without_case = match (&statement.exempt, &statement.pending) {
+        let mut passed = 0;
+        let mut applies = true;
+        for case in shown {
+            match case.verdict {
+                CaseVerdict::Failed(_) => return StatementVerdict::Failed,
+                CaseVerdict::Passed => passed += 1,
+                CaseVerdict::NotApplicable(_) => applies = false,
+            }
+        }
+        match (&statement.exempt, &statement.pending) {
+            _ if passed > 0 && passed == statement.cases.len() => StatementVerdict::Passed,
+            _ if passed > 0 => StatementVerdict::PassedInPart,
+            _ if !applies => StatementVerdict::NotApplicable,
             (Some(_), _) => StatementVerdict::Exempt,
             (None, Some(_)) => StatementVerdict::Pending,
             (None, None) => StatementVerdict::NotRun,
-        };
-        shown.map(of_case).min().unwrap_or(without_case)
+        }
     }
 
     /// The failures, and the table, for people.
@@ -120,6 +138,12 @@ impl Report {
             count(|verdict| matches!(verdict, CaseVerdict::Failed(_))),
             count(|verdict| matches!(verdict, CaseVerdict::NotApplicable(_))),
         );
+        for (version, why) in &self.refused {
+            let _ = writeln!(text, "MQTT {version} was refused as a whole: {why}");
+        }
+        if let Some(why) = &self.ended_early {
+            let _ = writeln!(text, "ended early, {} cases were not run: {why}", self.not_run);
+        }
         text
     }
 

@@ -1,24 +1,32 @@
-//! Runs the cases, many at a time: a run takes about as long as its longest case.
+//! Runs the cases, many at a time: a run takes about as long as its longest case. It ends in bounded time, whatever the
+//! broker does: one that is gone, or that hangs, is noticed by the case that fails first.
+//!
+//! Who is to be asked what stands in `runner/invited.rs`; cases that restart the broker wait for each other in
+//! `restart.rs`.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opifex_packet::Version;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::case::Case;
-use super::cases;
 use super::descriptor::Descriptor;
-use super::manifest;
-use super::probe::{Found, Unusable, probe};
+use super::early_end::EarlyEnd;
+use super::probe::{Found, Unusable, still_answers};
 use super::report::Report;
+use super::restart::Restarts;
 use super::scene::Scene;
 use super::stop::Stop;
 use super::target::Target;
 
+mod invited;
+
 /// What is run, and how.
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The versions that are spoken.
     pub versions: Vec<Version>,
@@ -28,6 +36,8 @@ pub struct Options {
     pub concurrency: usize,
     /// The longest that one case may take.
     pub case_limit: Duration,
+    /// The longest that the run may take. What has not run by then is not run.
+    pub run_limit: Duration,
     /// Letters and digits, up to eight, that no other run against this broker has.
     pub name: String,
 }
@@ -39,8 +49,16 @@ impl Default for Options {
             only: None,
             concurrency: 32,
             case_limit: Duration::from_secs(90),
+            run_limit: Duration::from_secs(170),
             name: "cf".to_owned(),
         }
+    }
+}
+
+impl Options {
+    /// How many cases they ask for: one for each version that a case speaks.
+    pub fn cases(&self) -> usize {
+        invited::cases(self).len()
     }
 }
 
@@ -74,68 +92,178 @@ pub enum CaseVerdict {
 
 /// Runs the cases against a target. `progress` is told of each that ends.
 ///
+/// A broker that goes away in the middle ends the run: the report says so.
+///
 /// # Errors
 /// Nobody is there, or nobody that speaks MQTT and lets us in.
 pub async fn run(
     target: Arc<dyn Target>,
     descriptor: Descriptor,
     options: Options,
-    mut progress: impl FnMut(&CaseReport),
+    progress: impl FnMut(&CaseReport),
 ) -> Result<Report, Unusable> {
     let started = Instant::now();
-    let found = probe_all(&target, &descriptor, &options).await?;
-    let descriptor = Arc::new(descriptor);
-    let mut waiting = chosen(&options);
+    let found = invited::probe_all(&target, &descriptor, &options).await?;
+    let refused: Vec<_> = options
+        .versions
+        .iter()
+        .filter_map(|version| found[version].refusal().map(|why| (*version, why)))
+        .collect();
+    let cases = invited::cases(&options);
     // The order of the report is the order of the chapters.
     let order: HashMap<(String, Version), usize> =
-        waiting.iter().enumerate().map(|(place, (case, version))| ((case.id(), *version), place)).collect();
-    waiting.reverse();
+        cases.iter().enumerate().map(|(place, (case, version))| ((case.id(), *version), place)).collect();
 
-    let mut running = JoinSet::new();
-    let mut names = HashMap::new();
-    let mut reports = Vec::new();
-    let mut number = 0;
-    while !waiting.is_empty() || !running.is_empty() {
-        while running.len() < options.concurrency.max(1) {
-            let Some((case, version)) = waiting.pop() else { break };
-            let statements = case.claims_of(version).unwrap_or_default();
-            let report = CaseReport {
-                id: case.id(),
-                version,
-                statements,
-                verdict: CaseVerdict::Passed,
-                duration: Duration::ZERO,
-                transcript: Vec::new(),
+    // Those that restart the broker would end the others' connections.
+    let (restarting, others): (Vec<_>, Vec<_>) = cases.into_iter().partition(|(case, _)| case.restarts);
+    let deadline = started + options.run_limit;
+    let mut run = Run {
+        target,
+        descriptor: Arc::new(descriptor),
+        options,
+        found,
+        deadline,
+        progress,
+        reports: Vec::new(),
+        scenes: 0,
+    };
+    let mut ended = run.wave(others).await;
+    if ended.is_ok() {
+        ended = run.wave(restarting).await;
+    }
+    let mut reports = run.reports;
+    reports.sort_by_key(|report| order.get(&(report.id.clone(), report.version)).copied());
+    let not_run = order.len() - reports.len();
+    Ok(Report { cases: reports, duration: started.elapsed(), refused, ended_early: ended.err(), not_run })
+}
+
+/// A run under way.
+struct Run<P> {
+    target: Arc<dyn Target>,
+    descriptor: Arc<Descriptor>,
+    options: Options,
+    found: HashMap<Version, Found>,
+    deadline: Instant,
+    progress: P,
+    reports: Vec<CaseReport>,
+    /// Names that were given out.
+    scenes: usize,
+}
+
+impl<P: FnMut(&CaseReport)> Run<P> {
+    /// Runs these cases, so many at a time. Cases that restart the broker do so together: none of them waits for its turn.
+    async fn wave(&mut self, cases: Vec<(&'static Case, Version)>) -> Result<(), EarlyEnd> {
+        let restarts = Restarts::new(self.target.clone(), self.descriptor.clone(), self.spoken());
+        let mut restarting = pin!(restarts.conduct(format!("{}up", self.options.name)));
+        let mut waiting = cases.into_iter();
+        let mut running = JoinSet::new();
+        let mut under_way: HashMap<Id, CaseReport> = HashMap::new();
+        let mut last = None;
+        loop {
+            while running.len() < self.options.concurrency.max(1) {
+                let Some((case, version)) = waiting.next() else { break };
+                let report = CaseReport::of(case, version);
+                match self.scene(version, &restarts, case) {
+                    Ok(scene) => {
+                        let lost = report.clone();
+                        let task = running.spawn(judge(case, scene, self.options.case_limit, report));
+                        under_way.insert(task.id(), lost);
+                    }
+                    Err(verdict) => self.tell(CaseReport { verdict, ..report }),
+                }
+            }
+            let ended = tokio::select! {
+                ended = timeout_at(self.deadline, running.join_next_with_id()) => ended,
+                failed = &mut restarting => return Err(EarlyEnd::Restart(failed)),
             };
-            let offers = match &found[&version] {
-                Found::Accepted(offers) => Arc::new(offers.clone()),
-                Found::Refused(why) => {
-                    let verdict = CaseVerdict::NotApplicable(format!("MQTT {version}, and there was: {why}"));
-                    reports.push(CaseReport { verdict, ..report });
-                    progress(&reports[reports.len() - 1]);
-                    continue;
+            let report = match ended {
+                Err(_) => return Err(EarlyEnd::Limit(self.options.run_limit)),
+                Ok(None) => break,
+                Ok(Some(Ok((id, report)))) => {
+                    under_way.remove(&id);
+                    report
+                }
+                Ok(Some(Err(error))) => {
+                    let lost = under_way.remove(&error.id()).expect("every task has its name");
+                    CaseReport {
+                        verdict: CaseVerdict::Failed(format!("the case itself broke: {error}")),
+                        ..lost
+                    }
                 }
             };
-            number += 1;
-            let name = format!("{}{number}", options.name);
-            let scene = Scene::new(version, target.clone(), descriptor.clone(), offers, name);
-            let lost = report.clone();
-            let task = running.spawn(judge(case, scene, options.case_limit, report));
-            names.insert(task.id(), lost);
+            let failed = matches!(report.verdict, CaseVerdict::Failed(_));
+            let name = (report.id.clone(), report.version);
+            self.tell(report);
+            last = Some(name);
+            if failed && !restarts.are_under_way() {
+                let beside = under_way.values().map(|case| case.id.clone()).collect();
+                self.expect_an_answer(last.take(), beside).await?;
+            }
         }
-        let Some(ended) = running.join_next_with_id().await else { continue };
-        let report = match ended {
-            Ok((_, report)) => report,
-            Err(error) => {
-                let lost = names.remove(&error.id()).expect("every task has its name");
-                CaseReport { verdict: CaseVerdict::Failed(format!("the case itself broke: {error}")), ..lost }
+        // A case that ends with the connection's end does not see that the broker ended, too.
+        self.expect_an_answer(last, Vec::new()).await
+    }
+
+    fn tell(&mut self, report: CaseReport) {
+        (self.progress)(&report);
+        self.reports.push(report);
+    }
+
+    /// What the case is run in; the verdict, if it cannot be.
+    fn scene(&mut self, version: Version, restarts: &Restarts, case: &Case) -> Result<Scene, CaseVerdict> {
+        let offers = match &self.found[&version] {
+            Found::Accepted(offers) => Arc::new(offers.clone()),
+            refused => {
+                let why = refused.refusal().unwrap_or_default();
+                return Err(CaseVerdict::NotApplicable(format!("MQTT {version}, and there was: {why}")));
             }
         };
-        progress(&report);
-        reports.push(report);
+        let restart = if case.restarts {
+            let what = "a restart command, of a broker that keeps its state over a restart".to_owned();
+            Some(restarts.place().ok_or(CaseVerdict::NotApplicable(what))?)
+        } else {
+            None
+        };
+        self.scenes += 1;
+        let name = format!("{}{}", self.options.name, self.scenes);
+        Ok(Scene::new(version, self.target.clone(), self.descriptor.clone(), offers, name, restart))
     }
-    reports.sort_by_key(|report| order.get(&(report.id.clone(), report.version)).copied());
-    Ok(Report::new(reports, started.elapsed()))
+
+    /// A version that the broker accepts.
+    fn spoken(&self) -> Version {
+        let mut versions = self.options.versions.iter().copied();
+        versions.find(|version| self.found[version].refusal().is_none()).expect("the probe found one")
+    }
+
+    /// Ends the run if the broker has answered no more since this case ended.
+    async fn expect_an_answer(
+        &mut self,
+        since: Option<(String, Version)>,
+        beside: Vec<String>,
+    ) -> Result<(), EarlyEnd> {
+        let Some((since, version)) = since else { return Ok(()) };
+        self.scenes += 1;
+        let client_id = format!("{}{}", self.options.name, self.scenes);
+        let answer = still_answers(&self.target, &self.descriptor, self.spoken(), &client_id);
+        match timeout_at(self.deadline, answer).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(how)) => Err(EarlyEnd::Lost { since, version, how, beside }),
+            Err(_) => Err(EarlyEnd::Limit(self.options.run_limit)),
+        }
+    }
+}
+
+impl CaseReport {
+    fn of(case: &Case, version: Version) -> CaseReport {
+        CaseReport {
+            id: case.id(),
+            version,
+            statements: case.claims_of(version).unwrap_or_default(),
+            verdict: CaseVerdict::Passed,
+            duration: Duration::ZERO,
+            transcript: Vec::new(),
+        }
+    }
 }
 
 async fn judge(case: &'static Case, scene: Scene, limit: Duration, report: CaseReport) -> CaseReport {
@@ -152,68 +280,6 @@ async fn judge(case: &'static Case, scene: Scene, limit: Duration, report: CaseR
     };
     let duration = started.elapsed();
     // A broker that hangs here has been told on already.
-    let _ = timeout(limit, scene.clear_away()).await;
+    let _ = timeout(scene.descriptor.patience(), scene.clear_away()).await;
     CaseReport { verdict, duration, transcript, ..report }
-}
-
-async fn probe_all(
-    target: &Arc<dyn Target>,
-    descriptor: &Descriptor,
-    options: &Options,
-) -> Result<HashMap<Version, Found>, Unusable> {
-    let mut found = HashMap::new();
-    for &version in &options.versions {
-        let client_id = format!("{}probe{}", options.name, version.level());
-        found.insert(version, probe(target, descriptor, version, &client_id).await?);
-    }
-    // 3.1.1 announces nothing: what 5.0 says holds for it, too.
-    if let Some(Found::Accepted(known)) = found.get(&Version::V5_0).cloned()
-        && let Some(Found::Accepted(offers)) = found.get_mut(&Version::V3_1_1)
-    {
-        *offers = known;
-    } else if options.versions == [Version::V3_1_1]
-        && let Ok(Found::Accepted(known)) =
-            probe(target, descriptor, Version::V5_0, &format!("{}probe", options.name)).await
-    {
-        found.insert(Version::V3_1_1, Found::Accepted(known));
-    }
-    for offers in found.values_mut() {
-        if let Found::Accepted(offers) = offers {
-            offers.wildcards &= !descriptor.refuses_wildcards;
-            offers.maximum_packet_size = match (offers.maximum_packet_size, descriptor.maximum_packet_size) {
-                (Some(announced), Some(described)) => Some(announced.min(described)),
-                (announced, described) => announced.or(described),
-            };
-        }
-    }
-    let accepted = found.values().any(|found| matches!(found, Found::Accepted(_)));
-    if accepted {
-        return Ok(found);
-    }
-    let refusals = options.versions.iter().filter_map(|version| match &found[version] {
-        Found::Refused(why) => Some(format!("MQTT {version}: {why}")),
-        Found::Accepted(_) => None,
-    });
-    Err(Unusable::Refuses(refusals.collect::<Vec<_>>().join("; ")))
-}
-
-/// The cases that the options ask for, each with the version that it is to speak.
-fn chosen(options: &Options) -> Vec<(&'static Case, Version)> {
-    let wanted = |case: &Case, statements: &[&str]| match &options.only {
-        None => true,
-        Some(only) => {
-            case.id().starts_with(only.as_str()) || statements.iter().any(|id| manifest::is_within(id, only))
-        }
-    };
-    let mut chosen = Vec::new();
-    for chapter in cases::CHAPTERS {
-        for case in chapter.cases {
-            for &version in &options.versions {
-                if case.claims_of(version).is_some_and(|statements| wanted(case, statements)) {
-                    chosen.push((case, version));
-                }
-            }
-        }
-    }
-    chosen
 }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::descriptor::Descriptor;
 use super::offers::Offers;
+use super::restart::Place;
 use super::stop::Stop;
 use super::target::Target;
 use super::transcript::Transcript;
@@ -28,6 +29,8 @@ pub struct Scene {
     transcript: Arc<Transcript>,
     /// Letters and digits that no other case of this or another run has.
     name: String,
+    /// In a case that restarts the broker.
+    restart: Option<Place>,
 }
 
 impl Scene {
@@ -37,8 +40,9 @@ impl Scene {
         descriptor: Arc<Descriptor>,
         offers: Arc<Offers>,
         name: String,
+        restart: Option<Place>,
     ) -> Scene {
-        Scene { version, descriptor, offers, target, transcript: Arc::new(Transcript::new()), name }
+        Scene { version, descriptor, offers, target, transcript: Arc::new(Transcript::new()), name, restart }
     }
 
     pub(crate) fn transcript(&self) -> &Transcript {
@@ -138,6 +142,13 @@ impl Scene {
     pub async fn pass(&self, time: Duration) {
         self.transcript.note("--", &format!("{:.1} s pass", time.as_secs_f64()));
         tokio::time::sleep(time).await;
+    }
+
+    /// The broker ends and is started again, and every connection ends with it. Only for cases of a chapter that says so.
+    pub async fn restart(&self) {
+        let place = self.restart.as_ref().expect("a chapter whose cases restart the broker says so");
+        place.restart().await;
+        self.transcript.note("--", "the broker was restarted");
     }
 
     /// Ends the case unless the condition holds; `what` completes "it needs".

@@ -19,6 +19,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub trait Target: Send + Sync {
     /// Opens a connection, on which nothing has been said.
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
+
+    /// Ends the broker and starts it again over what it has stored; `None`: that goes by the descriptor's command, if it
+    /// has one.
+    fn restart(&self) -> Option<BoxFuture<'_, io::Result<()>>> {
+        None
+    }
 }
 
 /// A broker at an address.

@@ -3,5 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod descriptor;
 mod ends;
 mod manifest;
+mod restarts;

@@ -1,5 +1,6 @@
 //! The flags of `opifex conformance`: which broker, and what of the standard.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -25,16 +26,22 @@ The descriptor says what a broker is set up with; every key may be left out:
   maximum_packet_size = 65536        for what 5.0 does not announce
   authentication = { method = \"m\", data = \"d\", answer = \"a\", wrong_answer = \"w\" }
 
-It opens some 64 connections at a time, publishes under topics of its own and clears them away.
+  restart = \"docker restart mqtt\"    a shell command that stops the broker, or kills it, and starts it
+                                     again; only of a broker that keeps its state over that
+  restart_limit_ms = 30000           until then it answers again
 
-Exit codes: 0 nothing failed, 1 a case failed, 2 wrong flags, or no broker there that could be tested.";
+It opens some 64 connections at a time, publishes under topics of its own and clears them away. It ends within three
+minutes; when the broker dies or hangs in the middle, at once, with the case since which it does not answer.
+
+Exit codes: 0 everything was asked and nothing failed; 1 a case failed, one of the versions was refused as a whole, or
+the broker died; 2 wrong flags, or no broker there that could be tested.";
 
 /// The flags of `opifex conformance`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConformanceArgs {
     /// The broker.
-    #[arg(short, long, value_name = "HOST:PORT")]
+    #[arg(short, long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) broker: String,
     /// The version of MQTT [default: both].
     #[arg(long, value_name = "VERSION")]
@@ -48,9 +55,22 @@ pub(crate) struct ConformanceArgs {
     /// What the broker is set up with (TOML).
     #[arg(short, long, value_name = "FILE")]
     pub(crate) descriptor: Option<PathBuf>,
+    /// Cases at a time: with 1, the one since which a broker does not answer is the one that broke it.
+    #[arg(short, long, value_name = "NUMBER", default_value = "32")]
+    pub(crate) jobs: NonZeroUsize,
     /// Name each case as it ends, not only those that fail.
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// A host, which is looked up when it is connected to, and a port.
+fn address(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected HOST:PORT, as in localhost:1883".to_owned()),
+    }
 }
 
 /// A version of the standard.
