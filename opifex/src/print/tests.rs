@@ -78,7 +78,7 @@ fn every_part_of_a_message_has_its_letter() {
         formatted(all, &full()),
         "rooms/1|21.5°|1|1|6|32312e35c2b0|32312E35C2B0||text/plain|abc|100|1|k:v k2:v2|r/t|7|%"
     );
-    assert_eq!(formatted(all, &message("a", "")), "a||0|0|0||||||||||||%");
+    assert_eq!(formatted(all, &message("a", "")), "a||0|0|0|||||||||||%");
 }
 
 #[test]
