@@ -1,9 +1,9 @@
 //! The list of statements: every rule of MQTT 3.1.1 and 5.0 that has a number, and those of 5.0 that have none (`U5-n`).
 //!
-//! For each there are the cases that show it, or why there is none: it is *exempt*, with the reason, or *pending*, since it
-//! binds clients. The labels are short; the rule is the section of the OASIS standard. The cases declare what they show,
-//! and the lists of cases in the files are made from that: a test of this crate compares them, and writes them when
-//! `OPIFEX_WRITE_MANIFEST=1` is set.
+//! For each there are the cases that show it of a broker, the tests that show it of our client, or why there is neither: it is
+//! *exempt*, with the reason, or *pending*, since it waits for a transport. The labels are short; the rule is the section of
+//! the OASIS standard. Cases and tests declare what they show, and the lists of them in the files are made from that: a test
+//! of this crate, and one of the client's, compare them, and write them when `OPIFEX_WRITE_MANIFEST=1` is set.
 
 use opifex_packet::Version;
 use serde::Deserialize;
@@ -20,6 +20,9 @@ pub struct Statement {
     pub role: String,
     /// The rule in a few words.
     pub label: String,
+    /// The tests of our client that show it, in `client/tests/statements`: what binds clients, no broker can be asked.
+    #[serde(default)]
+    pub client_tests: Vec<String>,
     /// The cases that show it.
     #[serde(default)]
     pub cases: Vec<String>,
@@ -29,7 +32,7 @@ pub struct Statement {
     /// What shows of this broker what no case shows of any: `broker/tests/x.rs::name_of_a_test`.
     #[serde(default)]
     pub exempt_test: Option<String>,
-    /// `client`: it binds clients, and waits for a client to be tested. `websocket`: it waits for that transport.
+    /// `websocket`: it waits for that transport.
     #[serde(default)]
     pub pending: Option<String>,
 }

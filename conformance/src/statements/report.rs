@@ -39,7 +39,9 @@ pub enum StatementVerdict {
     NotApplicable,
     /// Nothing on the wire shows it.
     Exempt,
-    /// It binds clients.
+    /// It binds clients, of which a broker shows nothing.
+    BindsClients,
+    /// It waits for a transport.
     Pending,
     /// None of its cases ran.
     NotRun,
@@ -47,12 +49,13 @@ pub enum StatementVerdict {
 
 impl StatementVerdict {
     /// In the order of the table.
-    pub const ALL: [StatementVerdict; 7] = [
+    pub const ALL: [StatementVerdict; 8] = [
         StatementVerdict::Passed,
         StatementVerdict::PassedInPart,
         StatementVerdict::Failed,
         StatementVerdict::NotApplicable,
         StatementVerdict::Exempt,
+        StatementVerdict::BindsClients,
         StatementVerdict::Pending,
         StatementVerdict::NotRun,
     ];
@@ -65,6 +68,7 @@ impl StatementVerdict {
             StatementVerdict::Failed => "failed",
             StatementVerdict::NotApplicable => "not applicable",
             StatementVerdict::Exempt => "exempt",
+            StatementVerdict::BindsClients => "binds clients",
             StatementVerdict::Pending => "pending",
             StatementVerdict::NotRun => "not run",
         }
@@ -114,6 +118,7 @@ impl Report {
             _ if !applies => StatementVerdict::NotApplicable,
             (Some(_), _) => StatementVerdict::Exempt,
             (None, Some(_)) => StatementVerdict::Pending,
+            (None, None) if statement.cases.is_empty() => StatementVerdict::BindsClients,
             (None, None) => StatementVerdict::NotRun,
         }
     }
