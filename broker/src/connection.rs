@@ -71,6 +71,8 @@ pub(crate) struct State<P: Persistence> {
     options: DecodeOptions,
     /// The largest packet that the client takes, in bytes.
     max_packet_size: u32,
+    /// Whether the client is told in words why something was refused (5.0).
+    reasons: bool,
     /// The method that the client authenticated with (5.0).
     auth_method: Option<Box<str>>,
     /// What access control remembers between two steps of an exchange.

@@ -28,6 +28,7 @@ mod fanout;
 mod inflight;
 mod outbox;
 mod pending;
+mod reason;
 
 mod registry;
 mod router;

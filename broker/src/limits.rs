@@ -40,6 +40,9 @@ pub struct Limits {
     pub topic_alias_maximum: u16,
     /// Topic aliases that we set towards a client, whatever it allows. 0: none.
     pub max_outgoing_topic_aliases: u16,
+    /// Whether clients are told in words why something was refused (5.0, Reason String), unless they decline it. Off, they
+    /// have the reason code alone.
+    pub reason_strings: bool,
     /// Sessions, connected or stored. A client that would be one more gets 0x97 (3.x: server unavailable).
     pub max_sessions: usize,
     /// The longest session expiry, in seconds; `u32::MAX`: no limit. A longer one is cut, and 5.0 clients are told.
@@ -92,6 +95,7 @@ impl Default for Limits {
             shared_subscriptions: true,
             topic_alias_maximum: 32,
             max_outgoing_topic_aliases: 16,
+            reason_strings: false,
             max_sessions: 1_000_000,
             max_session_expiry_secs: u32::MAX,
             max_subscriptions_per_session: 100_000,

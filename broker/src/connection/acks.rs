@@ -1,9 +1,10 @@
 //! Acknowledgements: those that came in, and those that wait to go out in order.
 
-use opifex_packet::{Packet, PacketId, Puback, Pubcomp, Pubrec, ReasonCode, Version};
+use opifex_packet::{Packet, PacketId, Puback, Pubcomp, Pubrec, ReasonCode};
 use opifex_storage::Persistence;
 
 use super::State;
+use crate::reason::Told;
 
 /// An acknowledgement from the client for something that we sent.
 #[derive(Copy, Clone, Debug)]
@@ -40,27 +41,42 @@ pub(super) enum AckPacket {
 impl AckPacket {
     /// Appends the packet, unless it is longer than the client takes: then the broker goes on as if it had sent it
     /// ([MQTT-3.1.2-24], [MQTT-3.1.2-25] of 5.0).
-    pub(super) fn encode(&self, version: Version, max_packet_size: u32, out: &mut Vec<u8>) {
-        let start = out.len();
+    pub(super) fn encode(self, told: Told, out: &mut Vec<u8>) {
         match self {
             AckPacket::Puback(id, reason) => {
-                Packet::from(Puback::new(*id).with_reason(*reason)).encode(version, out);
+                told.append(Puback::new(id).with_reason(reason).into(), reason, out)
             }
             AckPacket::Pubrec(id, reason) => {
-                Packet::from(Pubrec::new(*id).with_reason(*reason)).encode(version, out);
+                told.append(Pubrec::new(id).with_reason(reason).into(), reason, out)
             }
             AckPacket::Pubcomp(id, reason) => {
-                Packet::from(Pubcomp::new(*id).with_reason(*reason)).encode(version, out);
+                told.append(Pubcomp::new(id).with_reason(reason).into(), reason, out)
             }
-            AckPacket::Other(packet) => packet.encode(version, out),
-        }
-        if out.len() - start > max_packet_size as usize {
-            out.truncate(start);
-        }
+            AckPacket::Other(packet) => {
+                let reason = first_refusal(&packet);
+                told.append(*packet, reason, out)
+            }
+        };
     }
 }
 
+/// The first code of a SUBACK or UNSUBACK that is no plain yes.
+fn first_refusal(packet: &Packet<'_>) -> ReasonCode {
+    let reasons: &[ReasonCode] = match packet {
+        Packet::Suback(suback) => &suback.reasons,
+        Packet::Unsuback(unsuback) => &unsuback.reasons,
+        _ => &[],
+    };
+    let refusal = |reason: &&ReasonCode| reason.is_error() || **reason == ReasonCode::NoSubscriptionExisted;
+    reasons.iter().find(refusal).copied().unwrap_or(ReasonCode::Success)
+}
+
 impl<P: Persistence> State<P> {
+    /// How the client is told.
+    pub(super) fn told(&self) -> Told {
+        Told { version: self.options.version, max_packet_size: self.max_packet_size, reasons: self.reasons }
+    }
+
     pub(super) fn hold_ack(&mut self, ack: Ack) {
         self.hold_ack_for_job(ack, None);
     }
@@ -95,17 +111,18 @@ impl<P: Persistence> State<P> {
 
     /// Takes the acknowledgements that wait for nothing any more, in order, encoded.
     pub(super) fn ready_acks(&mut self, out: &mut Vec<u8>) {
+        let told = self.told();
         while let Some(held) = self.acks.front() {
             let durable = held.ack.ticket.is_none_or(|ticket| ticket <= self.work.durable);
             let job_done = held.job.is_none_or(|job| job <= self.work.jobs_done || self.work.replay_waits());
             if !(durable && job_done) {
                 return;
             }
-            held.ack.packet.encode(self.options.version, self.max_packet_size, out);
+            let Some(held) = self.acks.pop_front() else { return };
             if matches!(held.ack.packet, AckPacket::Puback(..)) {
                 self.unacknowledged -= 1;
             }
-            self.acks.pop_front();
+            held.ack.packet.encode(told, out);
         }
         // An idle connection keeps no queue.
         if self.acks.capacity() > 64 {

@@ -67,10 +67,15 @@ impl<P: Persistence> State<P> {
             }
         };
         let properties = auth_properties(self.auth_method.as_deref(), data.as_deref());
+        let auth = Packet::Auth(Auth { reason, properties });
+        // [MQTT-3.1.2-24] of 5.0, and without it the client waits for ever.
+        if auth.encoded_len(self.options.version) > self.max_packet_size as usize {
+            return Err(violation(ReasonCode::PacketTooLarge, "AUTH is longer than the client takes"));
+        }
         let mut outbox = self.session.outbox.lock();
         if let Some(link) = &mut outbox.link {
             link.identity = self.identity.clone();
-            link.append(&Packet::Auth(Auth { reason, properties }));
+            link.append(&auth);
         }
         Ok(())
     }
@@ -86,4 +91,21 @@ pub(super) fn auth_properties(method: Option<&str>, data: Option<&[u8]>) -> Prop
         properties.push(Property::AuthenticationData(data));
     }
     properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So [MQTT-3.15.2-2] and [MQTT-3.15.2-3] of 5.0 hold.
+    #[test]
+    fn auth_says_the_method_and_its_data_and_nothing_else() {
+        for (method, data) in [(None, None), (Some("m"), None), (Some("m"), Some(&b"d"[..]))] {
+            let properties = auth_properties(method, data);
+            assert_eq!(properties.authentication_method(), method);
+            assert_eq!(properties.authentication_data(), data);
+            let said = usize::from(method.is_some()) + usize::from(data.is_some());
+            assert_eq!(properties.iter().count(), said);
+        }
+    }
 }

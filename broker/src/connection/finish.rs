@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hashbrown::HashSet;
-use opifex_packet::{Disconnect, Packet, ReasonCode, Role, Version};
+use opifex_packet::{Disconnect, ReasonCode, Role, Version};
 use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry, SessionId};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -276,19 +276,15 @@ async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Pending>)
 
 /// Sends DISCONNECT where the version and the reason call for it, and closes the write half.
 async fn say_goodbye(mut link: Link, version: Version, end: &End) {
-    let reason = match end {
-        End::Violation(violation) => Some(violation.reason),
-        End::Command(command) => Some(command.reason()),
-        End::Store(reason) => Some(*reason),
+    let said = match end {
+        End::Violation(violation) => Some((violation.reason, violation.message)),
+        End::Command(command) => Some((command.reason(), command.words())),
+        End::Store(reason) => Some((*reason, "the store failed")),
         End::Disconnect { .. } | End::Closed(_) | End::Abandoned => None,
     };
     // Only 5.0 has a DISCONNECT from the server.
-    if let (Version::V5_0, Some(reason)) = (version, reason) {
-        let packet = Packet::Disconnect(Disconnect::new(in_disconnect(reason)));
-        let len = packet.encoded_len(version);
-        if len <= link.max_packet_size as usize {
-            link.append(&packet);
-        }
+    if let (Version::V5_0, Some((reason, words))) = (version, said) {
+        link.append_explained(Disconnect::new(in_disconnect(reason)).into(), words);
     }
     if matches!(end, End::Closed(Some(_)) | End::Abandoned) {
         return;

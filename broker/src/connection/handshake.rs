@@ -19,6 +19,7 @@ use super::Connection;
 use super::authenticate::auth_properties;
 use super::finish::Counted;
 use crate::access::{Action, Credentials, Identity, Peer, Verdict};
+use crate::reason;
 use crate::shared::{Shared, too_many_levels};
 use open::open;
 use wire::{Refusal, Wire};
@@ -52,6 +53,7 @@ where
         options: DecodeOptions { version: Version::V5_0, max_packet_size, role: Role::Server },
         agreed: None,
         client_max_packet_size: u32::MAX,
+        reasons: shared.limits.reason_strings,
     };
     let stopped = shared.stop.notified();
     let connect = timeout(shared.limits.connect_timeout, async {
@@ -118,6 +120,7 @@ where
     wire.options.version = version;
     wire.agreed = Some(version);
     wire.client_max_packet_size = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+    wire.reasons = reason::wanted(&shared.limits, &connect.properties);
     let refuse = |reason| Err(Refusal::Connack { version, reason });
     if shared.counters.connections.load(Relaxed) > shared.limits.max_connections as u64 {
         return refuse(ReasonCode::QuotaExceeded);

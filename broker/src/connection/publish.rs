@@ -204,7 +204,7 @@ impl<P: Persistence> State<P> {
     pub(super) fn acknowledge(&mut self, packet: AckPacket, ticket: Option<u64>, batch: &mut Batch<'_, P>) {
         let ack = Ack { packet, ticket };
         if self.acks.is_empty() && ticket.is_none() {
-            ack.packet.encode(self.options.version, self.max_packet_size, batch.own());
+            ack.packet.encode(self.told(), batch.own());
             return;
         }
         self.hold_ack(ack);

@@ -32,7 +32,7 @@ impl Outbox {
                 } else {
                     ReasonCode::Success
                 };
-                link.append(&Pubrel::new(id).with_reason(not_found).into());
+                link.refuse(Pubrel::new(id).with_reason(not_found).into(), not_found);
             }
             return Ok(());
         };

@@ -7,6 +7,7 @@ use opifex_connection::Outlet;
 use opifex_packet::{Packet, ReasonCode, Version};
 
 use crate::access::Identity;
+use crate::reason::{Told, append_within};
 
 /// One connection, as those see it who send to it.
 pub(crate) struct Link {
@@ -14,6 +15,8 @@ pub(crate) struct Link {
     pub(crate) version: Version,
     /// The largest packet that the client takes, in bytes.
     pub(crate) max_packet_size: u32,
+    /// Whether the client is told in words why something was refused.
+    pub(crate) reasons: bool,
     /// QoS 1 and 2 messages that may be unacknowledged at once ([MQTT-3.3.4-9] of 5.0).
     pub(crate) window: u16,
     /// Those that are.
@@ -44,6 +47,17 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Why, in words for the client.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Command::TakenOver => "another connection came with the same client id",
+            Command::Shutdown => "the server stops",
+            Command::KeepAliveTimeout => "nothing came for one and a half times the keep-alive",
+            Command::StoreTimeout => "the store took too long",
+            Command::StoreFailed => "the store failed",
+        }
+    }
+
     pub(crate) fn reason(self) -> ReasonCode {
         match self {
             Command::TakenOver => ReasonCode::SessionTakenOver,
@@ -61,6 +75,23 @@ impl Link {
             self.command = Some(command);
             self.outlet.wake_owner();
         }
+    }
+
+    /// Appends a packet that refuses, with the words that there are for this reason, as far as the client takes it.
+    pub(crate) fn refuse(&mut self, packet: Packet<'_>, reason: ReasonCode) {
+        let Link { version, max_packet_size, reasons, .. } = *self;
+        let told = Told { version, max_packet_size, reasons };
+        self.outlet.append_with(|buffer| {
+            told.append(packet, reason, buffer);
+        });
+    }
+
+    /// Appends a packet of the connection's own with these words, as far as the client takes it.
+    pub(crate) fn append_explained(&mut self, packet: Packet<'_>, words: &str) {
+        let Link { version, max_packet_size, reasons, .. } = *self;
+        self.outlet.append_with(|buffer| {
+            append_within(packet, reasons.then_some(words), version, max_packet_size, buffer);
+        });
     }
 
     /// Appends a packet of the connection's own.

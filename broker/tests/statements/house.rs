@@ -23,7 +23,7 @@ pub(crate) enum House {
     Narrow,
     /// Without QoS above 0, and with a keep-alive of its own.
     Bare,
-    /// With users, rules and a method of authentication.
+    /// With users, rules and a method of authentication, and with words for why something is refused.
     Guarded,
 }
 
@@ -33,7 +33,8 @@ impl House {
     fn limits(self) -> Limits {
         let limits = Limits::default();
         match self {
-            House::Plain | House::Guarded => limits,
+            House::Plain => limits,
+            House::Guarded => Limits { reason_strings: true, ..limits },
             House::Narrow => Limits {
                 max_qos: QoS::AtLeastOnce,
                 retain_available: false,

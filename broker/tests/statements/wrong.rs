@@ -15,6 +15,8 @@ mod altering;
 mod authenticating;
 mod between;
 mod connecting;
+mod enduring;
+mod explaining;
 mod flow;
 mod forgetting;
 mod mishearing;
@@ -60,6 +62,9 @@ fn is_caught(what: &str, house: House, wrong: &'static Wrong) {
         let between = |target| Arc::new(Between::new(target, wrong.lie)) as _;
         let report = house.run_through(Options::default(), between).await;
         let failed: BTreeSet<_> = report.failures().map(|case| case.id.as_str()).collect();
+        for case in report.failures() {
+            println!("FAILING {what} {} {:?}", case.id, case.statements);
+        }
         for case in wrong.caught_by {
             assert!(failed.contains(case), "{what}: {case} does not notice; {failed:?} do");
         }

@@ -18,6 +18,7 @@ mod message_properties;
 mod ordering;
 mod publish;
 mod qos;
+mod reasons;
 mod restart;
 mod retained;
 mod session;
@@ -41,6 +42,7 @@ pub const CHAPTERS: &[Chapter] = &[
     connect_properties::CHAPTER,
     connect_values::CHAPTER,
     size_limits::CHAPTER,
+    reasons::CHAPTER,
     will::CHAPTER,
     connack::CHAPTER,
     publish::CHAPTER,

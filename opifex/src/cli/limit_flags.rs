@@ -37,6 +37,9 @@ pub(super) struct LimitFlags {
     /// Topic aliases that a client may set; 0: none.
     #[arg(long, value_name = "N")]
     topic_alias_maximum: Option<u16>,
+    /// Whether clients are told in words why something was refused.
+    #[arg(long, value_name = "BOOL")]
+    reason_strings: Option<bool>,
     /// Sessions, connected or stored.
     #[arg(long, value_name = "N")]
     max_sessions: Option<NonZeroUsize>,
@@ -68,6 +71,7 @@ impl LimitFlags {
         set(&mut limits.max_qos, self.max_qos);
         set(&mut limits.retain_available, self.retain_available);
         set(&mut limits.topic_alias_maximum, self.topic_alias_maximum);
+        set(&mut limits.reason_strings, self.reason_strings);
         set(&mut limits.max_sessions, self.max_sessions);
         set(&mut limits.max_session_expiry_secs, self.max_session_expiry);
         set(&mut limits.max_queued_messages, self.max_queued_messages);

@@ -21,6 +21,7 @@ use crate::connection::finish::{Attended, Counted, end_session, goes_on, remove_
 use crate::connection::store_work::StoreWork;
 use crate::connection::{Connection, State};
 use crate::outbox::{Command, DurableQueue, Link, OutgoingAliases};
+use crate::reason;
 use crate::registry::Seat;
 use crate::router::Grant;
 use crate::session::Session;
@@ -95,6 +96,7 @@ pub(super) async fn open<P: Persistence>(
             role: Role::Server,
         },
         max_packet_size,
+        reasons: reason::wanted(&shared.limits, &connect.properties),
         auth_method: connect.properties.authentication_method().map(Box::from),
         auth_state: None,
         authenticating: false,
@@ -331,6 +333,7 @@ impl<P: Persistence> Ready<P> {
             outlet,
             version: connect.version,
             max_packet_size: state.max_packet_size,
+            reasons: state.reasons,
             window: properties.receive_maximum().unwrap_or(u16::MAX).min(limits.max_inflight),
             outstanding: 0,
             aliases: OutgoingAliases::new(

@@ -10,6 +10,8 @@ use opifex_packet::{
 };
 use tokio::io::AsyncRead;
 
+use crate::reason::Told;
+
 /// Why no connection came about.
 pub(super) enum Refusal {
     /// The transport ended, or said nothing that could be answered.
@@ -28,6 +30,8 @@ pub(super) struct Wire<R> {
     pub(super) agreed: Option<Version>,
     /// The largest packet that the client takes, as far as it has said, in bytes.
     pub(super) client_max_packet_size: u32,
+    /// Whether the client is told in words why it was refused, as far as it has said.
+    pub(super) reasons: bool,
 }
 
 impl<R: AsyncRead + Unpin> Wire<R> {
@@ -71,9 +75,18 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         }
     }
 
+    /// Sends a packet that the client needs; one that is longer than it takes is a reason to refuse it
+    /// ([MQTT-3.1.2-24] of 5.0).
     pub(super) async fn send(&mut self, packet: &Packet<'_>) -> Result<(), Refusal> {
         let version = self.options.version;
+        if packet.encoded_len(version) > self.client_max_packet_size as usize {
+            return Err(Refusal::Connack { version, reason: ReasonCode::PacketTooLarge });
+        }
         self.outlet.append_with(|buffer| packet.encode(version, buffer));
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Refusal> {
         poll_fn(|cx| match self.outlet.flush_as_owner(cx) {
             Flush::Drained => Poll::Ready(Ok(())),
             Flush::Blocked => Poll::Pending,
@@ -84,26 +97,17 @@ impl<R: AsyncRead + Unpin> Wire<R> {
 
     /// Says why, and closes.
     pub(super) async fn refuse(&mut self, refusal: Refusal) {
-        let packet = match refusal {
-            Refusal::Silent => None,
-            Refusal::Connack { version, reason } => {
-                self.options.version = version;
-                let said = version.is_v5() || reason.connect_return_code().is_some();
-                let reason = if said { reason } else { ReasonCode::ServerUnavailable };
-                Some(Packet::Connack(Connack {
-                    session_present: false,
-                    reason,
-                    properties: Properties::new(),
-                }))
+        if let Refusal::Connack { version, reason } = refusal {
+            let said = version.is_v5() || reason.connect_return_code().is_some();
+            let reason = if said { reason } else { ReasonCode::ServerUnavailable };
+            let connack = Connack { session_present: false, reason, properties: Properties::new() };
+            let told = Told { version, max_packet_size: self.client_max_packet_size, reasons: self.reasons };
+            self.outlet.append_with(|buffer| {
+                told.append(connack.into(), reason, buffer);
+            });
+            if self.flush().await.is_err() {
+                return;
             }
-        };
-        // [MQTT-3.1.2-24] of 5.0
-        let max_packet_size = self.client_max_packet_size as usize;
-        if let Some(packet) =
-            packet.filter(|packet| packet.encoded_len(self.options.version) <= max_packet_size)
-            && self.send(&packet).await.is_err()
-        {
-            return;
         }
         let _ = poll_fn(|cx| self.outlet.poll_shutdown(cx)).await;
     }

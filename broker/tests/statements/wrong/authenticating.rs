@@ -8,7 +8,7 @@ use crate::house::House;
 /// The same properties with another method.
 fn renamed(properties: &Properties<'_>) -> Properties<'static> {
     let mut renamed = properties.retain(|property| !matches!(property, Property::AuthenticationMethod(_)));
-    renamed.push(Property::AuthenticationMethod("another"));
+    renamed.push(Property::AuthenticationMethod("puzzle"));
     renamed
 }
 

@@ -1,5 +1,5 @@
 //! Somebody in between: reads the packets of both sides and passes them on, changed by a lie. What is no packet goes on as
-//! the bytes that it is.
+//! the bytes that it is, unless the broker that it plays endures it.
 
 use std::io;
 use std::sync::Arc;
@@ -13,15 +13,32 @@ use super::{Lie, Way};
 
 const PIPE_BYTES: usize = 1 << 20;
 
+/// What becomes of what a broker must not take.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wrongs {
+    /// The broker gets it, and its refusal is passed on.
+    Refused,
+    /// What is no packet is passed over, and the connection served on.
+    Swallowed,
+    /// The broker gets it, and the client never hears of the end of the connection.
+    Endured,
+}
+
 /// A target in front of another.
 pub(crate) struct Between {
     target: Arc<dyn Target>,
     lie: fn() -> Lie,
+    wrongs: Wrongs,
 }
 
 impl Between {
     pub(crate) fn new(target: Arc<dyn Target>, lie: fn() -> Lie) -> Between {
-        Between { target, lie }
+        Between { target, lie, wrongs: Wrongs::Refused }
+    }
+
+    /// One who says the truth, but for what becomes of wrongs.
+    pub(crate) fn lenient(target: Arc<dyn Target>, wrongs: Wrongs) -> Between {
+        Between { target, lie: || super::each(|_, _| {}), wrongs }
     }
 }
 
@@ -30,7 +47,7 @@ impl Target for Between {
         Box::pin(async move {
             let broker = self.target.connect().await?;
             let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-            tokio::spawn(pass_on(Box::new(theirs), broker, (self.lie)()));
+            tokio::spawn(pass_on(Box::new(theirs), broker, (self.lie)(), self.wrongs));
             Ok(Box::new(ours) as Box<dyn Stream>)
         })
     }
@@ -46,6 +63,8 @@ struct Side {
     ended: bool,
     /// From bytes that are no packet on, nothing is looked at any more.
     opaque: bool,
+    /// What is no packet is passed over.
+    swallows: bool,
 }
 
 /// Something to pass on.
@@ -57,7 +76,7 @@ enum Piece {
 impl Side {
     fn new(stream: Box<dyn Stream>, role: Role) -> Side {
         let (reader, writer) = tokio::io::split(stream);
-        Side { reader, writer, received: BytesMut::new(), role, ended: false, opaque: false }
+        Side { reader, writer, received: BytesMut::new(), role, ended: false, opaque: false, swallows: false }
     }
 
     /// Cancel safe.
@@ -88,6 +107,11 @@ impl Side {
                     return Some(if same { Piece::Packet(packet) } else { Piece::Bytes(bytes) });
                 }
                 Ok(Decoded::Incomplete { .. }) if !self.ended => return None,
+                Err(_) if self.swallows => {
+                    let len = frame_len(&self.received);
+                    self.received.advance(len);
+                    return self.take(version);
+                }
                 Ok(Decoded::Incomplete { .. }) | Err(_) => self.opaque = true,
             }
         }
@@ -95,8 +119,21 @@ impl Side {
     }
 }
 
-async fn pass_on(client: Box<dyn Stream>, broker: Box<dyn Stream>, mut lie: Lie) {
+/// As long as its fixed header says that a packet is, or all that there is.
+fn frame_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    for (place, byte) in bytes.iter().skip(1).take(4).enumerate() {
+        len |= usize::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return (2 + place + len).min(bytes.len());
+        }
+    }
+    bytes.len()
+}
+
+async fn pass_on(client: Box<dyn Stream>, broker: Box<dyn Stream>, mut lie: Lie, wrongs: Wrongs) {
     let mut client = Side::new(client, Role::Server);
+    client.swallows = wrongs == Wrongs::Swallowed;
     let mut broker = Side::new(broker, Role::Client);
     let mut version = Version::V3_1_1;
     loop {
@@ -108,7 +145,18 @@ async fn pass_on(client: Box<dyn Stream>, broker: Box<dyn Stream>, mut lie: Lie)
             send(&mut broker.writer, piece, version, |packet| lie(Way::In, packet)).await;
         }
         while let Some(piece) = broker.take(&mut version) {
+            if matches!(piece, Piece::Packet(Packet::Disconnect(_))) && wrongs == Wrongs::Endured {
+                continue;
+            }
             send(&mut client.writer, piece, version, |packet| lie(Way::Out, packet)).await;
+        }
+        if broker.ended && wrongs == Wrongs::Endured {
+            // The client goes on alone until it has had enough.
+            while !client.ended {
+                client.read().await;
+                client.received.clear();
+            }
+            return;
         }
         if broker.ended {
             // The case reads what is there, and the end.

@@ -46,6 +46,13 @@ impl Member {
         Some(self.sent.remove(at))
     }
 
+    fn answered(&mut self, id: PacketId, reason: ReasonCode) {
+        let ended = self.end(id);
+        if let (Some(publish), true) = (ended, reason.is_error() && self.gives_back_what_it_refused) {
+            self.give_back(publish);
+        }
+    }
+
     fn give_back(&self, publish: Publish<'static>) {
         if let Some(share) = &self.share {
             self.returned.lock().unwrap().push((share.clone(), publish));
@@ -58,13 +65,9 @@ impl Member {
             (Way::Out, Packet::Publish(publish)) if publish.qos() != QoS::AtMostOnce => {
                 self.sent.push(publish.clone());
             }
-            (Way::In, Packet::Puback(puback)) => {
-                let ended = self.end(puback.packet_id);
-                if let (Some(publish), true) =
-                    (ended, puback.reason.is_error() && self.gives_back_what_it_refused)
-                {
-                    self.give_back(publish);
-                }
+            (Way::In, Packet::Puback(puback)) => self.answered(puback.packet_id, puback.reason),
+            (Way::In, Packet::Pubrec(pubrec)) if pubrec.reason.is_error() => {
+                self.answered(pubrec.packet_id, pubrec.reason);
             }
             (Way::In, Packet::Pubcomp(pubcomp)) => drop(self.end(pubcomp.packet_id)),
             // An answer is a good time to slip a message in.
@@ -145,7 +148,10 @@ wrong_brokers! {
     };
     it_hands_on_what_a_member_refused: Wrong {
         breaks: &["MQTT-4.8.2-6"],
-        caught_by: &["shared::a_message_that_a_member_refuses_goes_to_nobody_else"],
+        caught_by: &[
+            "shared::a_qos_1_message_that_a_member_refuses_goes_to_nobody_else",
+            "shared::a_qos_2_message_that_a_member_refuses_goes_to_nobody_else",
+        ],
         lie: || {
             static RETURNED: Returned = Mutex::new(Vec::new());
             let mut member = Member::new(&RETURNED);

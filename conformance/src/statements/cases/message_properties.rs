@@ -19,6 +19,7 @@ chapter! { "message_properties", "3.3.2 PUBLISH properties";
     a_response_topic_that_is_no_topic_is_refused: v5 ["MQTT-3.3.2-13", "MQTT-3.3.2-14"];
     a_content_type_that_is_no_text_is_refused: v5 ["MQTT-3.3.2-19"];
     properties_that_stand_twice_are_refused: v5 ["U5-23"];
+    a_topic_alias_that_stands_twice_is_refused: v5 ["U5-23"];
     properties_of_other_packets_are_refused: v5 ["U5-2"];
 }
 
@@ -128,10 +129,12 @@ async fn properties_that_stand_twice_are_refused(s: &Scene) -> Outcome {
     for block in blocks {
         refused(s, block, BROKEN).await?;
     }
-    if s.offers.topic_alias_maximum > 0 {
-        refused(s, &[0x23, 0, 1, 0x23, 0, 1], BROKEN).await?;
-    }
     Ok(())
+}
+
+async fn a_topic_alias_that_stands_twice_is_refused(s: &Scene) -> Outcome {
+    s.needs(s.offers.topic_alias_maximum > 0, "topic aliases")?;
+    refused(s, &[0x23, 0, 1, 0x23, 0, 1], BROKEN).await
 }
 
 async fn properties_of_other_packets_are_refused(s: &Scene) -> Outcome {

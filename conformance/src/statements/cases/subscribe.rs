@@ -34,13 +34,14 @@ chapter! { "subscribe", "3.8 SUBSCRIBE, 3.9 SUBACK";
     what_may_not_be_subscribed_to_is_refused: v4 ["MQTT-3.8.4-5"], v5 ["MQTT-3.8.4-7", "MQTT-3.9.3-2"];
 }
 
-/// A raw SUBSCRIBE with these bytes behind its packet id and (5.0) property block.
-fn raw(s: &Scene, first_byte: u8) -> RawPacket {
+/// A raw SUBSCRIBE or UNSUBSCRIBE, up to its packet id and (5.0) property block.
+pub(super) fn raw(s: &Scene, first_byte: u8) -> RawPacket {
     let packet = RawPacket::new(first_byte).u16(1);
     if s.is_v5() { packet.u8(0) } else { packet }
 }
 
-async fn refused(s: &Scene, packet: RawPacket) -> Outcome {
+/// The packet closes the connection.
+pub(super) async fn refused(s: &Scene, packet: RawPacket) -> Outcome {
     let mut wire = s.connected("a").await?;
     wire.send_raw(&packet).await?;
     wire.expect_refused(&[

@@ -142,9 +142,16 @@ async fn filters_match_by_levels(s: &Scene) -> Outcome {
         for name in names {
             publisher.publish(&s.topic(name), "x", QoS::AtMostOnce).await?;
         }
-        for name in expected {
-            wire.expect_message(&s.topic(name), "x").await?;
+        // There is no order between topics.
+        let mut came = Vec::new();
+        for _ in expected {
+            let publish = wire.expect_publish().await?;
+            came.extend(publish.topic.map(|name| name.as_str().to_owned()));
         }
+        came.sort_unstable();
+        let mut expected: Vec<_> = expected.iter().map(|name| s.topic(name)).collect();
+        expected.sort_unstable();
+        ensure!(came == expected, "{filter} matches {expected:?}, and there came {came:?}");
         wire.expect_silence().await?;
         wire.disconnect().await?;
     }
@@ -175,7 +182,6 @@ async fn messages_sent_again_come_in_order(s: &Scene) -> Outcome {
             publisher.publish(&s.topic("t"), &number.to_string(), qos).await?;
         }
         wire.expect_unacknowledged(&s.topic("t"), "0").await?;
-        wire.expect_unacknowledged(&s.topic("t"), "1").await?;
         wire.vanish();
         let mut wire = s.connected_durable("a").await?;
         for number in 0..10 {

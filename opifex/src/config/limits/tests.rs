@@ -21,6 +21,7 @@ const FILE: &str = r#"
     shared_subscriptions = false
     topic_alias_maximum = 7
     max_outgoing_topic_aliases = 8
+    reason_strings = true
     max_sessions = 9
     max_session_expiry_secs = 3600
     max_subscriptions_per_session = 10
@@ -55,6 +56,7 @@ fn every_limit_is_what_the_file_says() {
         shared_subscriptions: false,
         topic_alias_maximum: 7,
         max_outgoing_topic_aliases: 8,
+        reason_strings: true,
         max_sessions: 9,
         max_session_expiry_secs: 3_600,
         max_subscriptions_per_session: 10,
