@@ -141,7 +141,7 @@ mod tests {
             Suback { packet_id: id, properties: properties(), reasons: vec![reason] }.into(),
             Unsuback { packet_id: id, properties: properties(), reasons: vec![reason] }.into(),
             Disconnect::new(reason).into(),
-            Auth::new(ReasonCode::Success, properties()).into(),
+            Auth::new(ReasonCode::Success, properties().with(Property::AuthenticationMethod("m"))).into(),
         ]
     }
 

@@ -6,8 +6,9 @@ use super::{Way, Wrong, each, wrong_brokers};
 
 wrong_brokers! {
     it_takes_more_than_it_says: Wrong {
-        breaks: &["U5-25", "MQTT-3.3.4-7"],
+        breaks: &["MQTT-3.3.4-7", "U5-25"],
         caught_by: &["flow::more_than_the_servers_receive_maximum_is_refused"],
+        drags_along: &[],
         lie: || each(|_, packet| {
             if let Packet::Connack(connack) = packet {
                 connack.properties =
@@ -19,16 +20,18 @@ wrong_brokers! {
         }),
     };
     it_counts_what_was_refused: Wrong {
-        breaks: &["U5-39", "MQTT-4.8.2-6", "MQTT-4.4.0-2"],
+        breaks: &["U5-39"],
         caught_by: &["flow::a_refusal_opens_the_window"],
+        drags_along: &["MQTT-4.4.0-2", "MQTT-4.8.2-6"],
         lie: || Box::new(|way, packet| match packet {
             Packet::Pubrec(pubrec) if way == Way::In && pubrec.reason.is_error() => Vec::new(),
             packet => vec![packet],
         }),
     };
     it_answers_nothing_while_the_window_is_full: Wrong {
-        breaks: &["MQTT-4.9.0-3", "MQTT-3.3.4-10"],
+        breaks: &["MQTT-3.3.4-10", "MQTT-4.9.0-3"],
         caught_by: &["flow::a_full_window_delays_nothing_else"],
+        drags_along: &[],
         lie: || {
             let mut quota = u16::MAX;
             let mut held = Vec::new();

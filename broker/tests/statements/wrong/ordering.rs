@@ -27,18 +27,20 @@ fn is_number(publish: &Publish<'_>, number: &str) -> bool {
 
 wrong_brokers! {
     it_lets_a_message_overtake_another: Wrong {
-        breaks: &["MQTT-4.6.0"],
+        breaks: &["MQTT-4.6.0-5", "MQTT-4.6.0-6"],
         caught_by: &[
             "ordering::messages_come_in_the_order_in_which_they_were_published",
             "ordering::messages_published_at_once_come_in_their_order",
             "ordering::messages_that_waited_come_in_their_order",
             "ordering::messages_that_waited_come_before_those_that_come_live",
         ],
+        drags_along: &[],
         lie: || behind(|publish| is_number(publish, "7"), |publish| is_number(publish, "8")),
     };
     it_sends_again_in_another_order: Wrong {
-        breaks: &["MQTT-4.6.0"],
+        breaks: &["MQTT-4.6.0-5", "MQTT-4.6.0-6"],
         caught_by: &["ordering::messages_are_sent_again_in_their_order"],
+        drags_along: &[],
         lie: || behind(
             |publish| publish.dup && is_number(publish, "0"),
             |publish| publish.dup && is_number(publish, "1"),
@@ -47,6 +49,7 @@ wrong_brokers! {
     it_releases_in_another_order: Wrong {
         breaks: &["MQTT-4.6.0-6"],
         caught_by: &["ordering::releases_come_in_the_order_of_what_they_answer"],
+        drags_along: &[],
         lie: || {
             let (mut awaited, mut held) = (0, None);
             Box::new(move |way, packet| match &packet {

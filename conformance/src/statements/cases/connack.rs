@@ -72,10 +72,11 @@ async fn a_clean_start_finds_no_session(s: &Scene) -> Outcome {
     let mut wire = s.connected_durable("a").await?;
     wire.subscribe(&s.topic("t"), QoS::AtLeastOnce).await?;
     wire.disconnect().await?;
+    let mut publisher = s.connected("p").await?;
+    publisher.publish(&s.topic("t"), "for the old session", QoS::AtLeastOnce).await?;
     let (mut wire, connack) = s.join(s.connect("a")).await?;
     ensure!(!connack.session_present, "a clean start was told that there is a session");
-    // What the old session was subscribed to is gone with it.
-    let mut publisher = s.connected("p").await?;
+    // What waited in the old session is gone with it, and so is what it was subscribed to.
     publisher.publish(&s.topic("t"), "for nobody", QoS::AtLeastOnce).await?;
     wire.expect_silence().await?;
     // The clean session ends with its connection.

@@ -12,7 +12,7 @@ chapter! { "framing", "2 MQTT control packet format, 4.2 network connections";
     packet_type_0_is_refused: v4 ["MQTT-4.8.0-1"], v5 ["MQTT-4.13.1-1"];
     packets_of_servers_are_refused: v4 ["MQTT-4.8.0-1"], v5 ["MQTT-4.13.1-1"];
     packets_may_come_in_pieces_and_together: v4 ["MQTT-7.1.1-1"], v5 ["MQTT-4.2.0-1"];
-    an_error_closes_only_its_connection: v4 ["MQTT-4.8.0-1", "MQTT-4.8.0-2"], v5 ["MQTT-4.13.1-1", "MQTT-4.13.2-1", "U5-41"];
+    an_error_closes_only_its_connection: v4 ["MQTT-4.8.0-1"], v5 ["MQTT-4.13.1-1", "MQTT-4.13.2-1", "U5-41"];
 }
 
 async fn refused(s: &Scene, packet: RawPacket) -> Outcome {

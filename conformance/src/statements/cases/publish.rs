@@ -4,7 +4,7 @@ use opifex_packet::raw::RawPacket;
 use opifex_packet::{Packet, QoS, ReasonCode, SubscriptionOptions};
 
 use crate::statements::case::{Outcome, chapter};
-use crate::statements::stop::ensure;
+use crate::statements::stop::{Stop, ensure};
 use crate::statements::{Event, Scene};
 
 chapter! { "publish", "3.3 PUBLISH";
@@ -20,10 +20,11 @@ chapter! { "publish", "3.3 PUBLISH";
         v4 ["MQTT-3.3.2-2", "MQTT-4.7.1-1"], v5 ["MQTT-3.3.2-2", "MQTT-4.7.0-1"];
     an_empty_topic_is_refused: v4 ["MQTT-4.7.3-1"], v5 ["MQTT-4.7.3-1", "U5-21"];
     what_is_delivered_matches: v4 ["MQTT-3.3.2-3"], v5 ["MQTT-3.3.2-3"];
-    each_qos_is_answered_as_it_says: v4 ["MQTT-3.3.4-1"], v5 ["MQTT-3.3.4-1"];
+    each_qos_is_answered_as_it_says: v4 ["MQTT-3.3.4-1"], v5 ["MQTT-3.3.4-1", "MQTT-3.2.2-9"];
     overlapping_subscriptions_get_the_highest_qos: v4 ["MQTT-3.3.5-1"], v5 ["MQTT-3.3.4-2"];
-    identifiers_of_overlapping_subscriptions_come_along:
-        v5 ["MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5"];
+    identifiers_of_overlapping_subscriptions_come_along: v5 ["MQTT-3.3.4-3"];
+    a_single_copy_has_the_identifiers_of_all_subscriptions: v5 ["MQTT-3.3.4-4"];
+    each_of_several_copies_has_its_own_identifier: v5 ["MQTT-3.3.4-5"];
     a_subscription_identifier_from_a_client_is_refused: v5 ["MQTT-3.3.4-6"];
     a_qos_above_the_maximum_is_refused: v5 ["U5-19", "MQTT-3.2.2-11"];
     a_publish_of_a_client_that_may_not_retain_is_refused: v5 ["MQTT-3.2.2-14"];
@@ -185,29 +186,54 @@ async fn overlapping_subscriptions_get_the_highest_qos(s: &Scene) -> Outcome {
     Ok(())
 }
 
-async fn identifiers_of_overlapping_subscriptions_come_along(s: &Scene) -> Outcome {
+/// The identifiers of each copy that comes of one message to three subscriptions, of which two have one.
+async fn identifiers_of_copies(s: &Scene) -> Result<Vec<Vec<u32>>, Stop> {
     let mut wire = s.connected("a").await?;
     let options = SubscriptionOptions::new(QoS::AtLeastOnce);
-    wire.subscribe_with(&s.topic("t"), options, Some(7)).await?;
-    wire.subscribe_with(&s.topic("+"), options, Some(268_435_455)).await?;
+    wire.subscribe_with(&s.topic("t"), options, Some(IDENTIFIERS[0])).await?;
+    wire.subscribe_with(&s.topic("+"), options, Some(IDENTIFIERS[1])).await?;
     wire.subscribe(&s.topic("#"), QoS::AtLeastOnce).await?;
-    let mut publisher = s.connected("p").await?;
-    publisher.publish(&s.topic("t"), "x", QoS::AtLeastOnce).await?;
+    s.connected("p").await?.publish(&s.topic("t"), "x", QoS::AtLeastOnce).await?;
     let first = wire.expect_message(&s.topic("t"), "x").await?;
-    let mut came: Vec<u32> = first.properties.subscription_identifiers().collect();
-    let mut copies = 1;
+    let mut copies = vec![first.properties.subscription_identifiers().collect()];
     while let Event::Packet(Packet::Publish(publish)) = wire.next_within(s.descriptor.silence()).await? {
         wire.acknowledge(&publish).await?;
-        copies += 1;
-        came.extend(publish.properties.subscription_identifiers());
+        copies.push(publish.properties.subscription_identifiers().collect());
     }
-    publisher.publish(&s.topic("none/of/them"), "end", QoS::AtLeastOnce).await?;
-    let end = wire.expect_message(&s.topic("none/of/them"), "end").await?;
-    let none = end.properties.subscription_identifiers().next();
-    ensure!(none.is_none(), "a subscription without identifier brings {none:?}");
+    ensure!([1, 3].contains(&copies.len()), "three subscriptions match: one copy or three, not {copies:?}");
+    Ok(copies)
+}
+
+/// The lowest of one byte and the highest of all.
+const IDENTIFIERS: [u32; 2] = [7, 268_435_455];
+
+async fn identifiers_of_overlapping_subscriptions_come_along(s: &Scene) -> Outcome {
+    let mut came = identifiers_of_copies(s).await?.concat();
     came.sort_unstable();
-    ensure!(came == [7, 268_435_455], "expected the identifiers of both in {copies} copies, got {came:?}");
-    ensure!(copies == 1 || copies == 3, "three subscriptions match: one copy or three, not {copies}");
+    ensure!(came == IDENTIFIERS, "expected the identifiers of both subscriptions, and there came {came:?}");
+    // A subscription without one brings none.
+    let mut wire = s.subscriber("b", "none", QoS::AtLeastOnce).await?;
+    s.connected("p").await?.publish(&s.topic("none"), "x", QoS::AtLeastOnce).await?;
+    let none = wire.expect_message(&s.topic("none"), "x").await?;
+    let none: Vec<_> = none.properties.subscription_identifiers().collect();
+    ensure!(none.is_empty(), "a subscription without identifier brings {none:?}");
+    Ok(())
+}
+
+async fn a_single_copy_has_the_identifiers_of_all_subscriptions(s: &Scene) -> Outcome {
+    let mut copies = identifiers_of_copies(s).await?;
+    s.needs(copies.len() == 1, "a server that sends one copy for overlapping subscriptions")?;
+    copies[0].sort_unstable();
+    ensure!(copies[0] == IDENTIFIERS, "the one copy has the identifiers {:?}", copies[0]);
+    Ok(())
+}
+
+async fn each_of_several_copies_has_its_own_identifier(s: &Scene) -> Outcome {
+    let mut copies = identifiers_of_copies(s).await?;
+    s.needs(copies.len() > 1, "a server that sends a copy for each of overlapping subscriptions")?;
+    copies.sort();
+    let expected = [vec![], vec![IDENTIFIERS[0]], vec![IDENTIFIERS[1]]];
+    ensure!(copies == expected, "the copies have the identifiers {copies:?}");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::statements::{Scene, Wire};
 
 chapter! { "retained", "3.3.1 RETAIN";
     a_retained_message_waits_for_subscribers: v4 ["MQTT-3.3.1-5", "MQTT-3.3.1-6"], v5 ["MQTT-3.3.1-5", "MQTT-3.3.1-9"];
+    all_matching_retained_messages_are_sent: v4 ["MQTT-3.3.1-6"], v5 ["MQTT-3.3.1-9"];
     a_retained_message_has_its_qos: v4 ["MQTT-3.3.1-5"], v5 ["MQTT-3.3.1-5"];
     the_last_retained_message_counts: v4 ["MQTT-3.3.1-5", "MQTT-3.3.1-6"], v5 ["MQTT-3.3.1-5"];
     a_retained_message_of_qos_0_replaces_the_old_one: v4 ["MQTT-3.3.1-7"], v5 ["MQTT-3.3.1-5"];
@@ -46,6 +47,27 @@ async fn a_retained_message_waits_for_subscribers(s: &Scene) -> Outcome {
     wire.subscribe(&s.topic("+"), QoS::AtMostOnce).await?;
     wire.expect_message(&s.topic("t"), "kept").await?;
     Ok(())
+}
+
+async fn all_matching_retained_messages_are_sent(s: &Scene) -> Outcome {
+    let mut keeper = s.connected("k").await?;
+    let matching = ["t", "t/1", "t/1/2", "t//3"];
+    for name in matching.iter().chain(&["T/1", "tt", "u/1"]) {
+        keeper.publish_retained(&s.topic(name), "kept", QoS::AtLeastOnce).await?;
+    }
+    s.settle(&mut keeper).await?;
+    let mut wire = s.subscriber("a", "t/#", QoS::AtLeastOnce).await?;
+    let mut came = Vec::new();
+    for _ in matching {
+        let publish = wire.expect_publish().await?;
+        wire.acknowledge(&publish).await?;
+        came.extend(publish.topic.map(|name| name.as_str().to_owned()));
+    }
+    came.sort_unstable();
+    let mut expected = matching.map(|name| s.topic(name));
+    expected.sort_unstable();
+    ensure!(came == expected, "expected what is retained of {expected:?}, and there came {came:?}");
+    wire.expect_silence().await
 }
 
 async fn a_retained_message_has_its_qos(s: &Scene) -> Outcome {

@@ -4,7 +4,7 @@ use opifex_packet::raw::RawPacket;
 use opifex_packet::{Packet, QoS, ReasonCode, SubscriptionOptions};
 
 use crate::statements::case::{Outcome, chapter};
-use crate::statements::stop::ensure;
+use crate::statements::stop::{Stop, ensure};
 use crate::statements::{Event, Scene};
 
 chapter! { "subscribe", "3.8 SUBSCRIBE, 3.9 SUBACK";
@@ -162,8 +162,8 @@ async fn a_delivery_has_the_lower_qos(s: &Scene) -> Outcome {
     for granted in levels {
         let mut wire = s.subscriber("a", "t", granted).await?;
         for published in levels {
-            publisher.publish(&s.topic("t"), "x", published).await?;
-            wire.expect_message_at(&s.topic("t"), "x", granted.min(published)).await?;
+            publisher.publish(&s.topic("t"), "lower", published).await?;
+            wire.expect_message_at(&s.topic("t"), "lower", granted.min(published)).await?;
         }
         wire.disconnect().await?;
     }
@@ -272,6 +272,10 @@ async fn messages_and_suback_come_in_any_order(s: &Scene) -> Outcome {
         match wire.next().await? {
             Event::Packet(Packet::Suback(_)) => came.0 = true,
             Event::Packet(Packet::Publish(_)) => came.1 = true,
+            // Nothing says from when on messages are for a subscription.
+            Event::Nothing if came.0 => {
+                return Err(Stop::needs("a server that subscribes before it reads on"));
+            }
             other => return Err(wire.unexpected("SUBACK and the message", &other)),
         }
     }

@@ -12,6 +12,7 @@ use crate::statements::stop::ensure;
 chapter! { "will", "3.1.2 will";
     a_will_is_published_when_the_client_vanishes: v4 ["MQTT-3.1.2-8"], v5 ["MQTT-3.1.2-7", "MQTT-3.1.2-8", "U5-12"];
     a_will_is_published_when_the_client_breaks_a_rule: v4 ["MQTT-3.1.2-8"], v5 ["MQTT-3.1.2-8", "U5-12"];
+    a_will_is_published_when_the_connection_is_taken_over: v4 ["MQTT-3.1.2-8"], v5 ["MQTT-3.1.2-8", "U5-12"];
     a_will_is_not_published_after_disconnect:
         v4 ["MQTT-3.14.4-3", "MQTT-3.1.2-10"], v5 ["MQTT-3.14.4-3", "MQTT-3.1.2-8", "MQTT-3.1.2-10"];
     a_will_is_published_after_a_disconnect_that_asks_for_it: v5 ["MQTT-3.1.2-8", "U5-12"];
@@ -66,6 +67,16 @@ async fn a_will_is_published_when_the_client_breaks_a_rule(s: &Scene) -> Outcome
     wire.expect_refused(&[ReasonCode::ProtocolError]).await?;
     mourner.expect_message(&s.topic("will"), "gone").await?;
     Ok(())
+}
+
+/// The server closes the older connection, which has said no DISCONNECT.
+async fn a_will_is_published_when_the_connection_is_taken_over(s: &Scene) -> Outcome {
+    let mut mourner = s.subscriber("m", "will", QoS::AtLeastOnce).await?;
+    let (mut first, _) = s.join(mortal(s)).await?;
+    let mut second = s.connected("a").await?;
+    first.expect_refused(&[ReasonCode::SessionTakenOver]).await?;
+    mourner.expect_message(&s.topic("will"), "gone").await?;
+    second.expect_alive().await
 }
 
 async fn a_will_is_not_published_after_disconnect(s: &Scene) -> Outcome {

@@ -9,8 +9,9 @@ use opifex_packet::{
 use super::super::stop::Stop;
 use super::{Event, Wire};
 
-/// The codes by which 5.0 tells of a packet that breaks a rule without a code of its own.
-pub(crate) const BROKEN: &[ReasonCode] = &[ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
+/// The codes by which 5.0 tells of a packet that breaks a rule without a code of its own; which of them it is to be, is advice.
+pub(crate) const BROKEN: &[ReasonCode] =
+    &[ReasonCode::MalformedPacket, ReasonCode::ProtocolError, ReasonCode::UnspecifiedError];
 
 macro_rules! expect_kind {
     ($($(#[$doc:meta])* $name:ident -> $kind:ident, $text:literal;)*) => {
