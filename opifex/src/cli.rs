@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::failure;
 
+mod bench_args;
 mod client_flags;
 mod conformance_args;
 mod limit_flags;
@@ -20,6 +21,7 @@ mod server_url;
 mod store_args;
 mod sub_args;
 
+pub(crate) use bench_args::{BenchArgs, Scenario};
 pub(crate) use client_flags::{ServerFlags, SessionFlags, UrlFlag};
 pub(crate) use conformance_args::{ConformanceArgs, Mqtt};
 pub(crate) use message_flags::MessageFlags;
@@ -41,6 +43,7 @@ Examples:
   opifex conformance --broker HOST:PORT     whether a broker holds what MQTT says
   opifex sub -t 'rooms/#' -v                messages, as mosquitto_sub prints them
   opifex pub -t rooms/1/light -m on         a message, as mosquitto_pub sends it
+  opifex bench -q 1 --rate 1000             how a broker fares with 1,000 messages a second
 
 Exit codes: 0 stopped as asked, 1 a failure, 2 wrong flags or a wrong configuration file; the clients have some more.";
 
@@ -63,6 +66,8 @@ pub(crate) enum Command {
     Sub(Box<SubArgs>),
     /// Publishes a request and prints its answer.
     Rr(Box<RrArgs>),
+    /// Loads a broker and measures rates, latencies and losses.
+    Bench(Box<BenchArgs>),
     /// Exports, imports or checks a store.
     Store(StoreArgs),
     /// Holds a broker to the normative statements of MQTT 3.1.1 and 5.0.

@@ -193,6 +193,12 @@ fn client_id(command: &Command, session: &SessionFlags, version: Version) -> Res
     Ok(if version.is_v5() { String::new() } else { format!("opifex-{}-{:08x}", command.name, random()) })
 }
 
+/// How many QoS 1 and 2 messages may be on their way at once. A 5.0 server says how many it takes. Before, it cannot, and
+/// mosquitto closes connections that have more than some under way: 20 is what its own clients use.
+pub(crate) fn max_inflight(flag: Option<NonZeroU16>, version: Version) -> u16 {
+    flag.map_or(if version.is_v5() { 1000 } else { 20 }, NonZeroU16::get)
+}
+
 /// A number that no other process has at the same time: a hasher with random keys is all the randomness that the
 /// standard library has.
 pub(crate) fn random() -> u32 {

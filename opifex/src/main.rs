@@ -9,6 +9,7 @@ use std::process::ExitCode;
 mod cli;
 mod config;
 
+mod bench;
 mod conformance;
 mod hash_password;
 mod publish;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         cli::Command::Pub(args) => return client::end(publish::run(&args), args.session.quiet),
         cli::Command::Sub(args) => return client::end(subscribe::run(&args), args.session.quiet),
         cli::Command::Rr(args) => return client::end(request::run(&args), args.session.quiet),
+        cli::Command::Bench(args) => return client::end(bench::run(&args), false),
         cli::Command::HashPassword => hash_password::run(),
         cli::Command::Conformance(args) => {
             return conformance::conformance(&args).unwrap_or_else(|failure| failure.report());

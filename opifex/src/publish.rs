@@ -10,7 +10,7 @@ use opifex_packet::{Properties, PropertyContext, QoS, ReasonCode, TopicName, Ver
 use tokio::sync::mpsc;
 
 use crate::cli::PubArgs;
-use crate::client::{Command, Connected, Setup, failure, interrupted, topic};
+use crate::client::{Command, Connected, Setup, failure, interrupted, max_inflight, topic};
 use crate::failure::Failure;
 use crate::signals::Signals;
 
@@ -34,7 +34,7 @@ const COMMAND: Command =
 /// Publishes what the flags say.
 pub(crate) fn run(args: &PubArgs) -> Result<ExitCode, Failure> {
     let mut setup = Setup::new(&COMMAND, &args.server, &args.url, &args.session)?;
-    setup.options.max_inflight = args.max_inflight;
+    setup.options.max_inflight = max_inflight(args.max_inflight, setup.options.version);
     let template = Template {
         topic: topic(args.topic.as_ref(), args.url.url.as_ref())?,
         qos: args.qos.0,

@@ -1,5 +1,6 @@
 //! The flags of `opifex pub`.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use clap::Args;
@@ -43,9 +44,9 @@ pub(crate) struct PubArgs {
     /// Seconds between the end of one message and the next of --repeat, such as 0.5.
     #[arg(long, value_name = "SECS", default_value = "0", value_parser = seconds)]
     pub(crate) repeat_delay: Duration,
-    /// Most QoS 1 and 2 messages on their way at once; the server may allow fewer.
-    #[arg(short = 'M', long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) max_inflight: u16,
+    /// Most QoS 1 and 2 messages on their way at once [default: as many as a 5.0 server says, at most 1000; before 5.0 20].
+    #[arg(short = 'M', long, value_name = "N")]
+    pub(crate) max_inflight: Option<NonZeroU16>,
     #[command(flatten)]
     pub(crate) message: MessageFlags,
     /// Each line of standard input, as it comes.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use opifex_client::{Cause, Client, Reconnect, Status, Statuses};
 use opifex_packet::{PropertyContext, ReasonCode};
 
+use super::ending::chain;
 use super::{Setup, failure};
 use crate::failure::Failure;
 
@@ -91,7 +92,9 @@ impl Watch<'_> {
     pub(crate) async fn ended(&mut self) -> Failure {
         loop {
             match self.statuses.next().await {
-                Some(Status::Lost { cause }) => self.connected.warn(format_args!("connection lost: {cause}")),
+                Some(Status::Lost { cause }) => {
+                    self.connected.warn(format_args!("connection lost: {}", chain(&cause)))
+                }
                 Some(Status::Waiting { attempt, wait }) => {
                     self.connected
                         .debug(format_args!("attempt {attempt} to connect in {:.1} s", wait.as_secs_f64()));

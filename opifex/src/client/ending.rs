@@ -39,13 +39,13 @@ pub(crate) fn failure(error: opifex_client::Error, address: &Address) -> Failure
             Failure::Refused(*reason, anyhow!("{place} disconnected: {reason}{}", words(properties)))
         }
         Some(Cause::Transport(error)) => Failure::Runtime(anyhow!("no connection to {place}: {error}")),
-        // Its text says all that there is, the sources included.
         Some(cause) => Failure::Runtime(chain(cause).context(place.to_owned())),
         None => Failure::runtime(error),
     }
 }
 
-fn chain(cause: &Cause) -> Error {
+/// A cause in all its words.
+pub(super) fn chain(cause: &Cause) -> Error {
     match std::error::Error::source(cause) {
         Some(source) => anyhow!("{cause}: {source}"),
         None => anyhow!("{cause}"),

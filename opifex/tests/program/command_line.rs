@@ -15,6 +15,7 @@ fn help_has_examples_and_goes_to_standard_output() {
         &["pub", "--help"],
         &["sub", "--help"],
         &["rr", "--help"],
+        &["bench", "--help"],
     ] {
         let output = run(args, b"");
         let stdout = String::from_utf8(output.stdout).unwrap();

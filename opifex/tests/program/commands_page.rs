@@ -41,7 +41,7 @@ fn the_examples_of_the_page_print_what_stands_there() {
 
 #[test]
 fn the_page_names_every_flag() {
-    for command in ["pub", "sub", "rr"] {
+    for command in ["pub", "sub", "rr", "bench"] {
         let help = String::from_utf8(crate::child::run(&[command, "--help"], b"").stdout).unwrap();
         let flags = help.lines().filter_map(|line| {
             let at = line.find("--").filter(|at| line[..*at].trim().len() <= 3 && line.starts_with("  "))?;

@@ -7,6 +7,7 @@ mod child;
 mod peer;
 mod tool;
 
+mod bench;
 mod command_line;
 mod commands_page;
 mod config_file;

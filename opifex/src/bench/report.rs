@@ -1,0 +1,240 @@
+//! What a run came to: as a table for people and as one JSON object for programs, with the same figures.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::board::Board;
+use super::plan::Plan;
+use super::subscriber::Account;
+use crate::cli::Scenario;
+
+/// The figures of a run. Times are microseconds unless their name says otherwise.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    scenario: &'static str,
+    server: String,
+    mqtt: &'static str,
+    qos: u8,
+    publishers: usize,
+    subscribers: usize,
+    payload_bytes: usize,
+    /// Messages a second that were asked for.
+    rate: Option<u32>,
+
+    /// Of the measured part: what was sent or, of connections, made; and in how many seconds.
+    measured_seconds: f64,
+    sent: u64,
+    sent_per_second: f64,
+    received: u64,
+    received_per_second: f64,
+    received_bytes_per_second: f64,
+
+    /// Of the whole run, the warm-up included.
+    total_sent: u64,
+    total_acknowledged: u64,
+    refused: u64,
+    lost: u64,
+    duplicates: u64,
+    reordered: u64,
+    foreign: u64,
+
+    delivery_us: Option<Latency>,
+    acknowledgement_us: Option<Latency>,
+    connect_us: Option<Latency>,
+    /// How late the generator was itself.
+    lag_us: Option<Latency>,
+    /// Processor time of the generator, in percent of one processor.
+    generator_cpu_percent: Option<f64>,
+
+    failed_connections: u64,
+    errors: Vec<String>,
+    stopped_early: bool,
+}
+
+/// A distribution of times.
+#[derive(Debug, Serialize)]
+struct Latency {
+    count: u64,
+    min: f64,
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p99_9: f64,
+    p99_99: f64,
+    max: f64,
+}
+
+impl Latency {
+    fn of(histogram: &Mutex<Histogram<u64>>) -> Option<Latency> {
+        let histogram = histogram.lock().expect("no holder panics");
+        let micros = |nanos: u64| nanos as f64 / 1_000.0;
+        let at = |quantile| micros(histogram.value_at_quantile(quantile));
+        (!histogram.is_empty()).then(|| Latency {
+            count: histogram.len(),
+            min: micros(histogram.min()),
+            mean: histogram.mean() / 1_000.0,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            p99_99: at(0.9999),
+            max: micros(histogram.max()),
+        })
+    }
+}
+
+impl Report {
+    pub(super) fn new(
+        plan: &Plan,
+        board: &Board,
+        accounts: &[Account],
+        server: String,
+        generator_cpu_percent: Option<f64>,
+        stopped_early: bool,
+    ) -> Report {
+        let (mut lost, mut duplicates, mut reordered) = (0, 0, 0);
+        for (publisher, ledger) in accounts.iter().flat_map(Account::by_publisher) {
+            lost += ledger.lost(board.publishers[publisher].sent.load(Relaxed));
+            duplicates += ledger.duplicates();
+            reordered += ledger.reordered();
+        }
+        let measure_from = board.measure_from.load(Relaxed);
+        let last_sent = board.publishers.iter().map(|publisher| publisher.last_measured.load(Relaxed)).max();
+        let last_received = board.last_measured.load(Relaxed);
+        let seconds = |last: u64| last.saturating_sub(measure_from) as f64 / 1e9;
+        let (sent, sending) =
+            (board.sum(|publisher| &publisher.sent_measured), seconds(last_sent.unwrap_or(0)));
+        let (received, receiving) = (board.measured.load(Relaxed), seconds(last_received));
+        let per_second = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let (failed_connections, errors) = board.failures();
+        Report {
+            scenario: match plan.scenario {
+                Scenario::Pairs => "pairs",
+                Scenario::FanIn => "fan-in",
+                Scenario::FanOut => "fan-out",
+                Scenario::Publish => "publish",
+                Scenario::Connect => "connect",
+            },
+            server,
+            mqtt: match plan.version.level() {
+                3 => "3.1",
+                4 => "3.1.1",
+                _ => "5.0",
+            },
+            qos: plan.qos.into(),
+            publishers: plan.publishers,
+            subscribers: plan.subscribers,
+            payload_bytes: plan.size,
+            rate: plan.rate,
+            measured_seconds: sending.max(receiving),
+            sent,
+            sent_per_second: per_second(sent, sending),
+            received,
+            received_per_second: per_second(received, receiving),
+            received_bytes_per_second: per_second(received * plan.size as u64, receiving),
+            total_sent: board.sum(|publisher| &publisher.sent),
+            total_acknowledged: board.sum(|publisher| &publisher.acknowledged),
+            refused: board.sum(|publisher| &publisher.refused),
+            lost,
+            duplicates,
+            reordered,
+            foreign: board.foreign.load(Relaxed),
+            delivery_us: Latency::of(&board.delivery),
+            acknowledgement_us: Latency::of(&board.acknowledgement),
+            connect_us: Latency::of(&board.connect),
+            lag_us: Latency::of(&board.lag),
+            generator_cpu_percent,
+            failed_connections,
+            errors,
+            stopped_early,
+        }
+    }
+
+    /// Whether all was kept that the QoS promises.
+    pub(super) fn is_good(&self) -> bool {
+        let kept = match self.qos {
+            0 => self.duplicates == 0,
+            1 => self.lost == 0,
+            _ => self.lost == 0 && self.duplicates == 0,
+        };
+        kept && self.reordered == 0 && self.refused == 0 && self.failed_connections == 0 && self.sent > 0
+    }
+
+    /// One line.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts")
+    }
+
+    /// Some lines.
+    pub(super) fn table(&self) -> String {
+        let mut text = String::new();
+        self.write_table(&mut text).expect("a String takes all");
+        text
+    }
+
+    fn write_table(&self, text: &mut String) -> std::fmt::Result {
+        let Report { scenario, server, mqtt, qos, publishers, subscribers, payload_bytes, .. } = self;
+        if *scenario == "connect" {
+            writeln!(text, "connect: {publishers} at a time, MQTT {mqtt}, {server}\n")?;
+            writeln!(text, "{:<16}{:>12}{:>14.0} a second", "connections", self.sent, self.sent_per_second)?;
+        } else {
+            let who = format!("{publishers} publishers, {subscribers} subscribers");
+            writeln!(text, "{scenario}: {who}, QoS {qos}, {payload_bytes} bytes, MQTT {mqtt}, {server}\n")?;
+            writeln!(text, "{:<16}{:>12}{:>14.0} a second", "sent", self.sent, self.sent_per_second)?;
+            if *subscribers > 0 {
+                let mib = self.received_bytes_per_second / f64::from(1 << 20);
+                let rate = self.received_per_second;
+                writeln!(
+                    text,
+                    "{:<16}{:>12}{rate:>14.0} a second{mib:>10.2} MiB/s",
+                    "received", self.received
+                )?;
+                for (name, count) in
+                    [("lost", self.lost), ("duplicates", self.duplicates), ("out of order", self.reordered)]
+                {
+                    writeln!(text, "{name:<16}{count:>12}")?;
+                }
+            }
+            if self.refused > 0 {
+                writeln!(text, "{:<16}{:>12}", "refused", self.refused)?;
+            }
+            if self.foreign > 0 {
+                writeln!(text, "{:<16}{:>12}", "of others", self.foreign)?;
+            }
+        }
+        let latencies = [
+            ("delivery", &self.delivery_us),
+            ("acknowledged", &self.acknowledgement_us),
+            ("connect", &self.connect_us),
+            ("own lag", &self.lag_us),
+        ];
+        let columns = ["min", "mean", "p50", "p90", "p99", "p99.9", "max"];
+        write!(text, "\n{:<16}", "milliseconds")?;
+        columns.iter().try_for_each(|column| write!(text, "{column:>10}"))?;
+        writeln!(text)?;
+        for (name, latency) in latencies {
+            let Some(Latency { min, mean, p50, p90, p99, p99_9, max, .. }) = latency else { continue };
+            write!(text, "{name:<16}")?;
+            [min, mean, p50, p90, p99, p99_9, max]
+                .into_iter()
+                .try_for_each(|micros| write!(text, "{:>10.3}", micros / 1_000.0))?;
+            writeln!(text)?;
+        }
+        if let Some(percent) = self.generator_cpu_percent {
+            writeln!(text, "\nthe generator took {percent:.0} % of a processor")?;
+        }
+        if self.failed_connections > 0 {
+            writeln!(text, "\n{} connections failed, among them:", self.failed_connections)?;
+            self.errors.iter().try_for_each(|error| writeln!(text, "  {error}"))?;
+        }
+        if self.stopped_early {
+            writeln!(text, "\nstopped before its time")?;
+        }
+        Ok(())
+    }
+}
