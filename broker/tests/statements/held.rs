@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opifex_conformance::statements::{Report, StatementVerdict};
+use opifex_conformance::statements::{CaseReport, CaseVerdict, Report, StatementVerdict};
 
 use crate::backend::Backend;
 use crate::house::House;
@@ -33,6 +33,31 @@ const UNIT_TESTS: [(&str, &str); 2] = [
         "auth_says_the_method_and_its_data_and_nothing_else",
     ),
 ];
+
+/// Cases that apply in none of the settings, for the same reasons.
+const NOWHERE: [&str; 13] = [
+    "publish::each_of_several_copies_has_its_own_identifier in 5.0",
+    "reasons::a_connack_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::a_disconnect_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::a_puback_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::a_pubcomp_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::a_pubrec_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::a_pubrel_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::a_suback_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::an_auth_gives_no_reasons_to_who_declines_them in 5.0",
+    "reasons::an_auth_leaves_out_a_reason_string_that_is_too_long in 5.0",
+    "reasons::an_auth_leaves_out_user_properties_that_are_too_long in 5.0",
+    "reasons::an_unsuback_leaves_out_user_properties_that_are_too_long in 5.0",
+    "subscribe::a_broker_without_identifiers_refuses_them in 5.0",
+];
+
+/// The cases that no house passes, by version.
+fn passed_nowhere(reports: &[Report]) -> BTreeSet<String> {
+    let cases = || reports.iter().flat_map(|report| &report.cases);
+    let name = |case: &CaseReport| format!("{} in {}", case.id, case.version);
+    let passed: BTreeSet<_> = cases().filter(|case| case.verdict == CaseVerdict::Passed).map(name).collect();
+    cases().map(name).filter(|case| !passed.contains(case)).collect()
+}
 
 /// What the houses say together: a statement is shown if one house shows it and none breaks it.
 fn together(reports: &[Report]) -> BTreeMap<(String, String), StatementVerdict> {
@@ -67,6 +92,8 @@ fn held_on(backend: Backend) {
             .collect();
         let known: BTreeSet<_> = OTHERWISE.iter().chain(NEVER_SENT).copied().collect();
         assert_eq!(open, known, "statements that no setting shows, and those that none can show");
+        let nowhere = passed_nowhere(&reports);
+        assert_eq!(nowhere.iter().collect::<Vec<_>>(), NOWHERE, "cases that apply in no setting");
     });
 }
 

@@ -27,12 +27,26 @@ pub enum EarlyEnd {
     Restart(String),
 }
 
+impl EarlyEnd {
+    /// The cases that were under way when the broker was lost, beside the one that noticed.
+    pub fn beside(&self) -> &[String] {
+        match self {
+            EarlyEnd::Lost { beside, .. } => beside,
+            EarlyEnd::Limit(_) | EarlyEnd::Restart(_) => &[],
+        }
+    }
+}
+
 impl fmt::Display for EarlyEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EarlyEnd::Lost { since, version, how, beside } => {
                 write!(f, "the broker does not answer since {since} in MQTT {version}: {how}")?;
-                if beside.is_empty() { Ok(()) } else { write!(f, "; beside it ran {}", beside.join(", ")) }
+                match beside.len() {
+                    0 => Ok(()),
+                    1 => write!(f, "; another case was under way"),
+                    others => write!(f, "; {others} others were under way"),
+                }
             }
             EarlyEnd::Limit(limit) => write!(f, "the run's {} s were over", limit.as_secs_f64()),
             EarlyEnd::Restart(why) => write!(f, "the broker could not be restarted: {why}"),

@@ -148,6 +148,9 @@ impl Report {
         }
         if let Some(why) = &self.ended_early {
             let _ = writeln!(text, "ended early, {} cases were not run: {why}", self.not_run);
+            for case in why.beside() {
+                let _ = writeln!(text, "  under way: {case}");
+            }
         }
         text
     }

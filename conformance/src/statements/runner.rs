@@ -196,7 +196,9 @@ impl<P: FnMut(&CaseReport)> Run<P> {
             self.tell(report);
             last = Some(name);
             if failed && !restarts.are_under_way() {
-                let beside = under_way.values().map(|case| case.id.clone()).collect();
+                let mut beside: Vec<_> =
+                    under_way.values().map(|case| format!("{} in MQTT {}", case.id, case.version)).collect();
+                beside.sort();
                 self.expect_an_answer(last.take(), beside).await?;
             }
         }

@@ -76,10 +76,10 @@ fn address(text: &str) -> Result<String, String> {
 /// A version of the standard.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mqtt {
-    /// 3.1.1.
+    /// Of 2014.
     #[value(name = "3.1.1")]
     V3_1_1,
-    /// 5.0.
+    /// Of 2019.
     #[value(name = "5.0", alias = "5")]
     V5_0,
 }

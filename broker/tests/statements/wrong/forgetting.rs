@@ -1,26 +1,52 @@
-//! Brokers that forget something when they are restarted.
+//! Brokers that forget, or bring back, something when they are restarted.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
-use opifex_conformance::statements::{Options, run};
+use opifex_conformance::statements::{BoxFuture, Options, Stream, Target, run};
+use opifex_packet::{Packet, Properties, Property, ReasonCode};
 
+use super::between::Between;
+use super::{Lie, Way, each};
 use crate::backend::Backend;
 use crate::house::House;
 use crate::pipe::Pipe;
 use crate::store::Store;
 
-/// The cases that restart the broker and fail when this is done to its store meanwhile.
-fn caught(between: fn(Store) -> Store) -> BTreeSet<String> {
+/// A broker with a liar before it, which is restarted.
+struct Restarted {
+    broker: Arc<Pipe>,
+    liar: Between,
+}
+
+impl Target for Restarted {
+    fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
+        self.liar.connect()
+    }
+
+    fn restart(&self) -> Option<BoxFuture<'_, io::Result<()>>> {
+        self.broker.restart()
+    }
+}
+
+/// The cases that restart the broker and fail when this is done to its store meanwhile, and this to what is said to it.
+fn caught(between: fn(Store) -> Store, lie: fn() -> Lie) -> BTreeSet<String> {
     let mut failed = BTreeSet::new();
     Backend::Memory.talk(|| async {
         let options = Options { only: Some("restart::".to_owned()), ..Options::default() };
-        let target = Arc::new(Pipe::with(House::Plain, between).await);
+        let broker = Arc::new(Pipe::with(House::Plain, between).await);
+        let liar = Between::new(broker.clone(), lie);
+        let target = Arc::new(Restarted { broker, liar });
         let report = run(target, House::Plain.descriptor(), options, |_| {}).await.unwrap();
         assert_eq!(report.ended_early, None);
         failed = report.failures().map(|case| case.id.clone()).collect();
     });
     failed
+}
+
+fn honest() -> Lie {
+    each(|_, _| {})
 }
 
 #[test]
@@ -41,10 +67,63 @@ fn a_broker_that_forgets_everything_is_caught_by_whatever_is_to_come_back() {
         "the_delay_of_a_client_that_was_connected_begins",
     ];
     let expected: BTreeSet<_> = expected.iter().map(|name| format!("restart::{name}")).collect();
-    assert_eq!(caught(|_| Store::new()), expected);
+    assert_eq!(caught(|_| Store::new(), honest), expected);
 }
 
 #[test]
 fn a_broker_that_forgets_nothing_is_not() {
-    assert_eq!(caught(Store::reopen), BTreeSet::new());
+    assert_eq!(caught(Store::reopen, honest), BTreeSet::new());
+}
+
+/// Every client is taken for one whose session lasts.
+fn everybody_lasts() -> Lie {
+    each(|_, packet| {
+        if let Packet::Connect(connect) = packet {
+            connect.clean_start = false;
+            if connect.version.is_v5() && connect.properties.session_expiry_interval().is_none() {
+                connect.properties.push(Property::SessionExpiryInterval(300));
+            }
+        }
+    })
+}
+
+#[test]
+fn a_broker_that_brings_back_what_had_ended_is_caught() {
+    let caught = caught(Store::reopen, everybody_lasts);
+    assert!(caught.contains("restart::a_session_that_ended_with_its_connection_stays_away"), "{caught:?}");
+}
+
+/// DISCONNECT takes no will back.
+fn wills_stay() -> Lie {
+    Box::new(|way, packet| match packet {
+        Packet::Disconnect(mut disconnect) if way == Way::In => {
+            disconnect.reason = ReasonCode::DisconnectWithWill;
+            vec![disconnect.into()]
+        }
+        packet => vec![packet],
+    })
+}
+
+#[test]
+fn a_broker_that_brings_back_a_will_is_caught() {
+    let caught = caught(Store::reopen, wills_stay);
+    assert!(caught.contains("restart::a_will_that_was_taken_back_stays_away"), "{caught:?}");
+}
+
+/// Sessions last longer than they were asked to.
+fn nothing_expires() -> Lie {
+    each(|_, packet| {
+        if let Packet::Connect(connect) = packet
+            && connect.properties.session_expiry_interval() == Some(2)
+        {
+            connect.properties = Properties::new().with(Property::SessionExpiryInterval(300));
+        }
+    })
+}
+
+#[test]
+fn a_broker_whose_sessions_live_longer_for_its_restart_is_caught() {
+    let caught = caught(Store::reopen, nothing_expires);
+    let expected = "restart::a_session_expires_though_the_broker_restarts".to_owned();
+    assert_eq!(caught, BTreeSet::from([expected]));
 }

@@ -1,7 +1,7 @@
 //! A report for programs.
 //!
 //! ```json
-//! {"seconds": 12.3, "refused": {"5.0": "CONNACK 0x01"}, "ended_early": null, "not_run": 0,
+//! {"seconds": 12.3, "refused": {"5.0": "CONNACK 0x01"}, "ended_early": null, "under_way": [], "not_run": 0,
 //!  "cases": [{"id": "keep_alive::pingreq_is_answered", "version": "3.1.1", "statements": ["MQTT-3.12.4-1"],
 //!             "verdict": "passed", "reason": null, "seconds": 0.01, "transcript": []}],
 //!  "statements": [{"id": "MQTT-3.12.4-1", "version": "3.1.1", "section": "3.12.4", "verdict": "passed"}]}
@@ -28,6 +28,7 @@ pub(super) fn report(report: &Report) -> String {
         "seconds": report.duration.as_secs_f64(),
         "refused": refused.collect::<serde_json::Map<_, _>>(),
         "ended_early": report.ended_early.as_ref().map(ToString::to_string),
+        "under_way": report.ended_early.as_ref().map_or(&[][..], |why| why.beside()),
         "not_run": report.not_run,
         "cases": report.cases.iter().map(case).collect::<Vec<_>>(),
         "statements": statements.collect::<Vec<_>>(),
