@@ -97,7 +97,7 @@ fn a_retained_message_stays_until_it_is_taken_away() {
     succeeds(&broker, "pub", &["-t", "t", "-m", "kept", "-r"], b"");
     assert_eq!(succeeds(&broker, "sub", &["-t", "t", "-C", "1", "-F", "%r %p"], b""), b"1 kept\n");
     succeeds(&broker, "pub", &["-t", "t", "--retain", "-n"], b"");
-    ends(&broker, 27, "sub", &["-t", "t", "-W", "1"], b"");
+    assert_eq!(ends(&broker, 27, "sub", &["-t", "t", "-W", "1"], b"").0, b"");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_client_that_is_stopped_disconnects_and_its_will_is_not_published() {
         publisher.signal(signal);
         publisher.ended(exit_code);
     }
-    ends(&broker, 27, "sub", &["-t", "t/will", "-W", "1"], b"");
+    assert_eq!(ends(&broker, 27, "sub", &["-t", "t/will", "-W", "1"], b"").0, b"");
     // One that is lost has its will published.
     let publisher = Tool::start(&broker, "pub", &[&["-t", "t", "-l"], &will[..]].concat());
     publisher.said("connected to ");

@@ -69,9 +69,9 @@ fn own_correlation_data_is_sent_as_it_is() {
 fn a_retained_message_is_passed_over_on_request_and_the_time_ends_it() {
     let broker = Program::serve(&["--log", "warn"]);
     succeeds(&broker, "pub", &["-t", "answer", "-m", "old", "-r"], b"");
-    let flags = ["-t", "ask", "-e", "answer", "-m", "x", "-W", "1"];
+    let flags = ["-t", "ask", "-e", "answer", "-m", "x"];
     assert_eq!(succeeds(&broker, "rr", &flags, b""), b"old\n");
-    let (stdout, stderr) = ends(&broker, 27, "rr", &[&flags[..], &["-R"]].concat(), b"");
+    let (stdout, stderr) = ends(&broker, 27, "rr", &[&flags[..], &["-R", "-W", "1"]].concat(), b"");
     assert_eq!((&stdout[..], stderr.as_str()), (&b""[..], "error: no answer came in time\n"));
 }
 

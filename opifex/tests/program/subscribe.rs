@@ -20,6 +20,7 @@ fn printed(broker: &Program, flags: &[&str]) -> String {
     String::from_utf8(succeeds(broker, "sub", flags, b"")).unwrap()
 }
 
+/// What it prints of messages that are there, in time enough for a machine that is busy.
 fn lines(broker: &Program, exit_code: i32, flags: &[&str]) -> Vec<String> {
     let (stdout, _) = ends(broker, exit_code, "sub", flags, b"");
     let mut lines: Vec<String> = String::from_utf8(stdout).unwrap().lines().map(str::to_owned).collect();
@@ -53,15 +54,15 @@ fn a_payload_that_should_be_json_and_is_not_is_told_and_passed_over() {
 fn a_count_ends_it_and_so_does_the_time() {
     let broker = keeping(&["a", "b"]);
     assert_eq!(lines(&broker, 0, &["-t", "a", "-t", "b", "-C", "2"]), ["a", "b"]);
-    assert_eq!(lines(&broker, 27, &["-t", "#", "-W", "1"]), ["a", "b"]);
-    assert_eq!(lines(&broker, 27, &["-t", "#", "-W", "1", "-C", "3"]), ["a", "b"]);
+    assert_eq!(lines(&broker, 27, &["-t", "#", "-W", "4"]), ["a", "b"]);
+    assert_eq!(lines(&broker, 27, &["-t", "#", "-W", "4", "-C", "3"]), ["a", "b"]);
 }
 
 #[test]
 fn some_messages_are_left_out() {
     let broker = keeping(&["a/1", "a/2", "b/1"]);
     assert_eq!(lines(&broker, 0, &["-t", "#", "-T", "a/+", "-C", "1"]), ["b/1"]);
-    assert_eq!(lines(&broker, 27, &["-t", "#", "-T", "a/1", "-T", "b/#", "-W", "1"]), ["a/2"]);
+    assert_eq!(lines(&broker, 27, &["-t", "#", "-T", "a/1", "-T", "b/#", "-W", "4"]), ["a/2"]);
     assert_eq!(lines(&broker, 27, &["-t", "#", "-R", "-W", "1"]), [""; 0]);
     assert_eq!(lines(&broker, 27, &["-t", "#", "--retain-handling", "never", "-W", "1"]), [""; 0]);
 
@@ -76,7 +77,7 @@ fn retained_messages_are_removed_on_request() {
     let broker = keeping(&["a/1", "a/2", "b/1"]);
     let flags = ["-t", "#", "-T", "b/#", "--remove-retained", "-q", "1", "-C", "2"];
     assert_eq!(lines(&broker, 0, &flags), ["a/1", "a/2"]);
-    assert_eq!(lines(&broker, 27, &["-t", "#", "-W", "1"]), ["b/1"]);
+    assert_eq!(lines(&broker, 27, &["-t", "#", "-W", "4"]), ["b/1"]);
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn a_session_that_is_kept_collects_until_somebody_comes_for_it() {
         succeeds(&broker, "pub", &["-t", &a, "-m", "three", "-q", "1"], b"");
         succeeds(&broker, "pub", &["-t", &b, "-m", "four", "-q", "1"], b"");
         assert_eq!(
-            lines(&broker, 27, &[&["-t", "nothing", "-W", "1"], &session[..]].concat()),
+            lines(&broker, 27, &[&["-t", "nothing", "-W", "4"], &session[..]].concat()),
             ["four"],
             "{version}"
         );
@@ -131,7 +132,7 @@ fn a_session_that_is_kept_collects_until_somebody_comes_for_it() {
 fn a_session_ends_with_its_expiry() {
     let broker = broker();
     let set_up = |expiry| ["-i", "s", "-c", "-x", expiry, "-q", "1", "-t", "a", "-E"];
-    let go_on = ["-i", "s", "-c", "-q", "1", "-t", "b", "-W", "1", "-V", "5"];
+    let go_on = ["-i", "s", "-c", "-q", "1", "-t", "b", "-W", "4", "-V", "5"];
     for (expiry, expected) in [("0", &[][..]), ("100", &["x"]), ("-1", &["x"])] {
         printed(&broker, &set_up(expiry));
         succeeds(&broker, "pub", &["-t", "a", "-m", "x", "-q", "1"], b"");
