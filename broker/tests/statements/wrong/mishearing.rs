@@ -133,7 +133,10 @@ wrong_brokers! {
     };
     it_knows_no_receive_maximum: Wrong {
         breaks: &["MQTT-3.3.4-9", "MQTT-4.9.0-1", "MQTT-4.9.0-2"],
-        caught_by: &["flow::a_server_stays_within_the_clients_receive_maximum"],
+        caught_by: &[
+            "flow::a_server_begins_within_the_clients_receive_maximum",
+            "flow::a_server_stays_within_the_clients_receive_maximum",
+        ],
         drags_along: &["MQTT-3.3.4-10", "U5-39"],
         lie: || connect_without(|property| matches!(property, Property::ReceiveMaximum(_))),
     };

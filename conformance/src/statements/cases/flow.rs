@@ -11,8 +11,8 @@ use crate::statements::stop::{Stop, ensure};
 use crate::statements::{Event, Scene, Wire};
 
 chapter! { "flow", "4.9 flow control";
-    a_server_stays_within_the_clients_receive_maximum:
-        v5 ["MQTT-3.3.4-9", "MQTT-4.9.0-1", "MQTT-4.9.0-2", "U5-4"];
+    a_server_begins_within_the_clients_receive_maximum: v5 ["MQTT-4.9.0-1", "U5-4"];
+    a_server_stays_within_the_clients_receive_maximum: v5 ["MQTT-3.3.4-9", "MQTT-4.9.0-2"];
     a_full_window_delays_nothing_else: v5 ["MQTT-3.3.4-10", "MQTT-4.9.0-3"];
     the_window_opens_with_each_acknowledgement: v5 ["U5-39"];
     the_window_never_grows_beyond_its_size: v5 ["U5-39"];
@@ -98,6 +98,16 @@ impl Window {
         self.open.pop_front();
         Ok(())
     }
+}
+
+async fn a_server_begins_within_the_clients_receive_maximum(s: &Scene) -> Outcome {
+    let mut wire = narrow_subscriber(s).await?;
+    let one = QoS::AtLeastOnce;
+    publish_all(s, &[("1", one), ("2", one), ("3", one), ("4", one)]).await?;
+    let mut window = Window::default();
+    window.fill(s, &mut wire).await?;
+    ensure!(!window.open.is_empty(), "no message comes though there is room");
+    Ok(())
 }
 
 /// How many a server has under way at once is its own choice, as long as it is no more than the client takes.
