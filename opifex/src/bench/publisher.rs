@@ -36,6 +36,8 @@ pub(super) struct Publisher {
     number: u64,
     measured: u64,
     ended: bool,
+    /// The backlog was full, and is not yet as it should be.
+    behind: bool,
     /// Deliveries that are not waited for any more.
     forgiven: u64,
     flights: Flights,
@@ -93,6 +95,7 @@ impl Publisher {
             number: 0,
             measured: 0,
             ended: false,
+            behind: false,
             forgiven: 0,
             flights,
             lags: Vec::new(),
@@ -154,7 +157,7 @@ impl Publisher {
             if self.wire.out.len() >= BATCH_BYTES {
                 break Pause::Full;
             }
-            if self.plan.rate.is_none() && self.backlog(progress) >= self.backlog_limit() {
+            if self.plan.rate.is_none() && self.is_behind(progress) {
                 break Pause::Backlog;
             }
             let is_measured = due >= measure_from;
@@ -190,11 +193,13 @@ impl Publisher {
         (self.number * self.plan.copies()).saturating_sub(done)
     }
 
-    fn backlog_limit(&self) -> u64 {
-        match self.plan.backlog * self.plan.copies() {
-            0 => u64::MAX,
-            limit => limit,
-        }
+    /// Whether the subscribers have to catch up first: from a full backlog until a quarter of it is gone, so that what
+    /// follows goes out in one piece.
+    fn is_behind(&mut self, progress: &Progress) -> bool {
+        let full = self.plan.backlog * self.plan.copies();
+        let limit = if self.behind { full - full / 4 } else { full };
+        self.behind = full > 0 && self.backlog(progress) >= limit;
+        self.behind
     }
 
     fn forgive(&mut self, progress: &Progress) {
