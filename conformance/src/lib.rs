@@ -10,6 +10,21 @@
 //! #     pub use opifex_storage_memory::MemoryStore as MyStore;
 //! #     pub fn open(_: &std::path::Path) -> opifex_storage::Result<MyStore> { Ok(MyStore::new()) }
 //! # }
+//! use opifex_conformance::{in_directory, persistence_suite};
+//!
+//! // A new directory for each test, removed when it is over.
+//! persistence_suite!(in_directory("Mine", |directory| my_backend::open(directory)));
+//! # opifex_conformance::run_by_id(in_directory("Mine", |directory| my_backend::open(directory)), "SES-01");
+//! ```
+//!
+//! A store that lies elsewhere (a database, a name), that is opened by awaiting, or that needs a runtime has a factory of
+//! its own, some 25 lines:
+//!
+//! ```
+//! # mod my_backend {
+//! #     pub use opifex_storage_memory::MemoryStore as MyStore;
+//! #     pub async fn open(_: &std::path::Path) -> opifex_storage::Result<MyStore> { Ok(MyStore::new()) }
+//! # }
 //! use std::path::Path;
 //!
 //! use opifex_conformance::{Directory, Factory, persistence_suite};
@@ -26,7 +41,7 @@
 //!     }
 //!
 //!     async fn open(&self, place: &Directory) -> Result<my_backend::MyStore> {
-//!         my_backend::open(place.path())
+//!         my_backend::open(place.path()).await
 //!     }
 //!
 //!     // These two let the crash and power-loss suites look at the files from outside.
@@ -86,6 +101,7 @@ mod chance;
 mod directory;
 mod dynamic;
 mod factory;
+mod in_directory;
 pub mod power;
 pub mod script;
 #[cfg(feature = "statements")]
@@ -112,6 +128,7 @@ pub use chance::Chance;
 pub use directory::Directory;
 pub use dynamic::{Dynamic, over_dyn};
 pub use factory::Factory;
+pub use in_directory::{InDirectory, in_directory};
 pub use subject::Subject;
 #[cfg(feature = "suite")]
 pub use suite::{Case, cases, judge, judge_by_id, run, run_by_id};

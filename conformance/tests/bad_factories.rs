@@ -1,7 +1,11 @@
 //! What a factory that is wrong hears: which of its methods it was, what it did, and what is asked of it.
 
+#[path = "memory/factory.rs"]
+mod memory;
+
 use std::sync::LazyLock;
 
+use memory::Memory;
 use opifex_conformance::{Directory, Factory, Verdict, Waiver, judge_by_id};
 use opifex_storage::{ErrorKind, Result, StoreError};
 use opifex_storage_memory::MemoryStore;
@@ -119,24 +123,7 @@ fn a_store_whose_opening_panics() {
 
 #[test]
 fn a_waiver_of_a_case_that_there_is_not() {
-    struct Mistyped;
-
-    impl Factory for Mistyped {
-        type Store = MemoryStore;
-        type Place = MemoryStore;
-
-        fn place(&self) -> MemoryStore {
-            MemoryStore::new()
-        }
-
-        async fn open(&self, place: &MemoryStore) -> Result<MemoryStore> {
-            Ok(place.reopen())
-        }
-
-        fn waivers(&self) -> &'static [Waiver] {
-            &[Waiver { id: "SES-170", reason: "mistyped" }]
-        }
-    }
-
-    holds(&says(Mistyped), &["the factory waives \"SES-170\"", "there is no case of that id"]);
+    let waivers = &[Waiver { id: "SES-170", reason: "mistyped" }];
+    let mistyped = Memory { waivers, ..Memory::default() };
+    holds(&says(mistyped), &["the factory waives \"SES-170\"", "there is no case of that id"]);
 }

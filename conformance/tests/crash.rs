@@ -4,9 +4,12 @@
 #[path = "crash/log_engine.rs"]
 mod log_engine;
 
+use std::process::Command;
+use std::{env, fs};
+
 use log_engine::{Flaw, OverLog};
 use opifex_conformance::power::{Recording, Rows};
-use opifex_conformance::{Factory, Verdict, judge_by_id};
+use opifex_conformance::{Directory, Factory, Verdict, judge_by_id};
 use opifex_storage::{KvCapabilities, KvPersistence, OrderedKv, Result, WriteBatch};
 
 const KILLED: &str = "CRA-01";
@@ -14,9 +17,17 @@ const KILLED_EARLY: &str = "CRA-02";
 const POWER: &str = "POW-01";
 const POWER_EARLY: &str = "POW-02";
 
-/// Over the kit's recording engine, in memory; with `syncs` false it never syncs.
+/// Over the kit's recording engine, in memory; with `syncs` false it never syncs, with `shown` false the kit does not
+/// hear of it.
 struct OverRecording {
     syncs: bool,
+    shown: bool,
+}
+
+impl OverRecording {
+    fn new(syncs: bool) -> OverRecording {
+        OverRecording { syncs, shown: true }
+    }
 }
 
 struct Engine {
@@ -61,7 +72,7 @@ impl Factory for OverRecording {
     }
 
     fn recording<'a>(&self, place: &'a Recording) -> Option<&'a Recording> {
-        Some(place)
+        self.shown.then_some(place)
     }
 
     fn place_with(&self, rows: Rows) -> Option<Recording> {
@@ -100,8 +111,8 @@ fn a_right_engine_survives_power_loss_while_it_is_made() {
 
 #[test]
 fn the_road_survives_power_loss() {
-    expect(OverRecording { syncs: true }, POWER, Verdict::Passed, "power lost at ");
-    expect(OverRecording { syncs: true }, POWER_EARLY, Verdict::Passed, "power lost at each of ");
+    expect(OverRecording::new(true), POWER, Verdict::Passed, "power lost at ");
+    expect(OverRecording::new(true), POWER_EARLY, Verdict::Passed, "power lost at each of ");
 }
 
 #[test]
@@ -116,7 +127,7 @@ fn an_engine_that_does_not_sync_is_found_by_power_loss() {
 
 #[test]
 fn a_road_whose_engine_does_not_sync_is_found_by_power_loss() {
-    expect(OverRecording { syncs: false }, POWER, Verdict::Failed, "was durable and is lost");
+    expect(OverRecording::new(false), POWER, Verdict::Failed, "was durable and is lost");
 }
 
 #[test]
@@ -141,5 +152,34 @@ fn an_engine_that_forgets_its_directory_is_found_by_power_loss_while_it_is_made(
 
 #[test]
 fn a_claim_that_cannot_be_checked_is_not_passed() {
-    expect(OverRecording { syncs: true }, KILLED, Verdict::NotVerified, "does not adopt directories");
+    expect(OverRecording::new(true), KILLED, Verdict::NotVerified, "does not adopt directories");
+}
+
+#[test]
+fn a_disk_claim_of_what_the_kit_cannot_look_at_is_not_passed() {
+    let hidden = || OverRecording { syncs: true, shown: false };
+    expect(hidden(), POWER, Verdict::NotVerified, "does not adopt directories");
+    expect(hidden(), POWER_EARLY, Verdict::NotVerified, "does not adopt directories");
+}
+
+/// What the test below is called, and what its child has.
+const WITHOUT_COMPILER: &str = "a_disk_claim_on_a_machine_without_a_c_compiler_is_not_passed";
+const CHILD: &str = "OPIFEX_CONFORMANCE_TEST_CHILD";
+
+#[test]
+fn a_disk_claim_on_a_machine_without_a_c_compiler_is_not_passed() {
+    if env::var_os(CHILD).is_some() {
+        return expect(OverLog(Flaw::None), POWER, Verdict::NotVerified, "the C compiler does not start");
+    }
+    // This program once more, in a folder where no recorder was built before.
+    let folder = Directory::new();
+    let (here, there) = (env::current_exe().expect("it knows itself"), folder.path().join("crash"));
+    fs::hard_link(&here, &there)
+        .or_else(|_| fs::copy(&here, &there).map(drop))
+        .expect("a program can be copied");
+    let mut child = Command::new(&there);
+    child.args(["--exact", WITHOUT_COMPILER, "--nocapture"]).env(CHILD, "1");
+    let output = child.env("CC", folder.path().join("none")).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }

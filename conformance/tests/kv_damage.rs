@@ -26,16 +26,6 @@ use tree::{Map, Tree};
 
 type Store = KvPersistence<Tree>;
 
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Retained,
-    RecordKind::Will,
-    RecordKind::Ended,
-];
-
 /// The end of time: everything that can become due has.
 const LATE: u32 = 1_000_000;
 
@@ -105,7 +95,7 @@ fn read(store: &Store, ids: &[SessionId]) -> Read {
         assert!(errors.iter().all(|error| error.kind() == ErrorKind::Corrupt), "{errors:?}");
         read.damaged.extend(errors.iter().map(StoreError::to_string));
     };
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let mut cursor = None;
         loop {
             let page = block_on(store.scan(kind, cursor, limit)).expect("it is read");

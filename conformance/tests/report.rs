@@ -1,30 +1,21 @@
 //! The report of a run whose tests are processes of their own, as some test runners have it: this program starts itself
 //! again, once a test, all at the same time.
 
+#[path = "memory/factory.rs"]
+mod memory;
+
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-use opifex_conformance::{Case, Directory, Factory, Subject, Waiver, run, run_by_id};
-use opifex_storage::Result;
-use opifex_storage_memory::MemoryStore;
+use memory::Memory;
+use opifex_conformance::{Case, Directory, Subject, Waiver, run, run_by_id};
 use serde_json::Value;
 
-struct Reported;
-
-impl Factory for Reported {
-    type Store = MemoryStore;
-    type Place = MemoryStore;
-
-    fn place(&self) -> MemoryStore {
-        MemoryStore::new()
-    }
-
-    async fn open(&self, place: &MemoryStore) -> Result<MemoryStore> {
-        Ok(place.reopen())
-    }
-
-    fn waivers(&self) -> &'static [Waiver] {
-        &[Waiver { id: "EXP-28", reason: "to see one" }]
+fn reported() -> Memory {
+    Memory {
+        name: "Reported",
+        waivers: &[Waiver { id: "EXP-28", reason: "to see one" }],
+        ..Memory::default()
     }
 }
 
@@ -34,14 +25,14 @@ const TESTS: [&str; 5] =
 
 #[test]
 fn one_passes() {
-    run_by_id(Reported, "SES-02");
+    run_by_id(reported(), "SES-02");
 }
 
 #[test]
 #[should_panic(expected = "it fails, and says \"so\"")]
 fn one_fails() {
     let case = Case { id: "SES-03", group: "sessions", name: "one_that_fails" };
-    run(Reported, case, |s: Subject<Reported>| async move {
+    run(reported(), case, |s: Subject<Memory>| async move {
         s.connect("c").await;
         panic!("it fails, and says \"so\"");
     });
@@ -49,18 +40,18 @@ fn one_fails() {
 
 #[test]
 fn one_is_waived() {
-    run_by_id(Reported, "EXP-28");
+    run_by_id(reported(), "EXP-28");
 }
 
 #[test]
 fn one_is_refused_as_declared() {
-    run_by_id(Reported, "LIM-10");
+    run_by_id(reported(), "LIM-10");
 }
 
 #[test]
 fn one_is_not_verified() {
     let case = Case { id: "SES-04", group: "sessions", name: "one_that_cannot_be_checked" };
-    run(Reported, case, |s: Subject<Reported>| async move {
+    run(reported(), case, |s: Subject<Memory>| async move {
         s.not_verified("durability disk", "there is no disk");
     });
 }

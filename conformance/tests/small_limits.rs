@@ -1,11 +1,12 @@
 //! Histories on stores whose limits they meet: small batches, short messages, few retained messages. What is beyond a
 //! limit is refused whole, what replaces or removes is not, and what expired makes room.
 
-use std::path::Path;
+#[path = "memory/factory.rs"]
+mod memory;
 
-use opifex_conformance::{Directory, Factory, Verdict, judge_by_id};
-use opifex_storage::{Persistence, Result};
-use opifex_storage_memory::{MemoryOptions, MemoryStore};
+use memory::Memory;
+use opifex_conformance::{Factory, Verdict, in_directory, judge_by_id};
+use opifex_storage_memory::MemoryOptions;
 use opifex_storage_sled::{SledOptions, SledStore};
 use opifex_storage_sqlite::{SqliteOptions, SqliteStore};
 
@@ -16,41 +17,6 @@ const BATCH_OPS: usize = 6;
 /// There are seven topics.
 const RETAINED: usize = 3;
 
-struct InMemory;
-
-impl Factory for InMemory {
-    type Store = MemoryStore;
-    type Place = MemoryStore;
-
-    fn place(&self) -> MemoryStore {
-        MemoryStore::with_options(MemoryOptions {
-            max_message_bytes: MESSAGE_BYTES,
-            max_batch_ops: BATCH_OPS,
-            max_batch_bytes: BATCH_BYTES,
-            max_retained_messages: RETAINED,
-        })
-    }
-
-    async fn open(&self, place: &MemoryStore) -> Result<MemoryStore> {
-        Ok(place.reopen())
-    }
-}
-
-struct OnDisk<S>(fn(&Path) -> Result<S>);
-
-impl<S: Persistence> Factory for OnDisk<S> {
-    type Store = S;
-    type Place = Directory;
-
-    fn place(&self) -> Directory {
-        Directory::new()
-    }
-
-    async fn open(&self, place: &Directory) -> Result<S> {
-        (self.0)(place.path())
-    }
-}
-
 #[track_caller]
 fn passes(factory: impl Factory) {
     let judgement = judge_by_id(factory, "MOD-01");
@@ -59,12 +25,18 @@ fn passes(factory: impl Factory) {
 
 #[test]
 fn the_memory_store_keeps_to_small_limits() {
-    passes(InMemory);
+    let options = MemoryOptions {
+        max_message_bytes: MESSAGE_BYTES,
+        max_batch_ops: BATCH_OPS,
+        max_batch_bytes: BATCH_BYTES,
+        max_retained_messages: RETAINED,
+    };
+    passes(Memory { options, ..Memory::default() });
 }
 
 #[test]
 fn the_sqlite_store_keeps_to_small_limits() {
-    passes(OnDisk(|directory| {
+    passes(in_directory("Small", |directory| {
         SqliteStore::open(SqliteOptions {
             max_message_bytes: MESSAGE_BYTES,
             max_batch_ops: BATCH_OPS,
@@ -78,7 +50,7 @@ fn the_sqlite_store_keeps_to_small_limits() {
 
 #[test]
 fn the_sled_store_keeps_to_small_limits() {
-    passes(OnDisk(|directory| {
+    passes(in_directory("Small", |directory| {
         let options = SledOptions {
             max_message_bytes: MESSAGE_BYTES,
             max_batch_ops: BATCH_OPS,

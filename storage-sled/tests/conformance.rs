@@ -5,6 +5,6 @@ use opifex_conformance::persistence_suite;
 #[path = "conformance/factory.rs"]
 mod factory;
 
-use factory::Sled;
+use factory::sled;
 
-persistence_suite!(Sled);
+persistence_suite!(sled());

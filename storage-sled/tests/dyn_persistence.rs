@@ -6,6 +6,6 @@ use opifex_conformance::{over_dyn, persistence_suite};
 #[path = "conformance/factory.rs"]
 mod factory;
 
-use factory::Sled;
+use factory::sled;
 
-persistence_suite!(over_dyn(Sled));
+persistence_suite!(over_dyn(sled()));

@@ -5,6 +5,6 @@ use opifex_conformance::persistence_suite;
 #[path = "conformance/factory.rs"]
 mod factory;
 
-use factory::Sqlite;
+use factory::sqlite;
 
-persistence_suite!(Sqlite);
+persistence_suite!(sqlite());

@@ -6,6 +6,6 @@ use opifex_conformance::{over_dyn, persistence_suite};
 #[path = "conformance/factory.rs"]
 mod factory;
 
-use factory::Sqlite;
+use factory::sqlite;
 
-persistence_suite!(over_dyn(Sqlite));
+persistence_suite!(over_dyn(sqlite()));

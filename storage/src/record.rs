@@ -26,6 +26,19 @@ pub enum RecordKind {
     Ended,
 }
 
+impl RecordKind {
+    /// All of them, sessions before what hangs on them: in this order a store takes what another one had.
+    pub const ALL: [RecordKind; 7] = [
+        RecordKind::Session,
+        RecordKind::Ended,
+        RecordKind::Subscription,
+        RecordKind::Queued,
+        RecordKind::Inbound,
+        RecordKind::Will,
+        RecordKind::Retained,
+    ];
+}
+
 /// A record of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -65,4 +78,28 @@ pub struct Restored {
     /// For a queue entry whose message another entry has as well: one that was restored before, and holds it. The record
     /// comes without the message then.
     pub same_message_as: Option<(SessionId, Seq)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn all_kinds_are_listed_once() {
+        let listed: HashSet<_> = RecordKind::ALL.into_iter().collect();
+        assert_eq!(listed.len(), RecordKind::ALL.len());
+        // Whole, so that a kind that is new here is not forgotten there.
+        let position = |kind| match kind {
+            RecordKind::Session => 0,
+            RecordKind::Ended => 1,
+            RecordKind::Subscription => 2,
+            RecordKind::Queued => 3,
+            RecordKind::Inbound => 4,
+            RecordKind::Will => 5,
+            RecordKind::Retained => 6,
+        };
+        assert_eq!(RecordKind::ALL.map(position), [0, 1, 2, 3, 4, 5, 6]);
+    }
 }

@@ -24,7 +24,7 @@ pub use import::import;
 
 use std::fmt;
 
-use crate::{Record, RecordKind, StoreError};
+use crate::{Record, StoreError};
 
 /// The line that a file begins with.
 const MAGIC: &[u8] = b"opifex store 1\n";
@@ -35,17 +35,6 @@ pub const WINDOW: usize = 1 << 18;
 /// Records a page, and about so many bytes: what is in memory at once.
 const PAGE_ITEMS: usize = 512;
 const PAGE_BYTES: usize = 4 << 20;
-
-/// The kinds of record in the order of a file.
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Ended,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Will,
-    RecordKind::Retained,
-];
 
 /// How many records of each kind were moved or seen.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]

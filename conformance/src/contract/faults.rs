@@ -58,8 +58,8 @@ pub async fn a_batch_in_doubt_is_submitted_again_by_its_key<F: Factory>(s: Subje
 }
 
 /// A careful caller ends where the model does, whatever fails below it, and is told no number a second time that went with
-/// a commit which failed. Over an engine that fails on command this is
-/// the case to run by its id, once for each place where it can fail.
+/// a commit which failed. Over an engine that fails on command this is the case to run by its id, once for each place
+/// where it can fail.
 pub async fn a_careful_caller_ends_where_the_model_does<F: Factory>(s: Subject<F>) {
     for seed in 0..Tier::of(2, 40) {
         let mut run = Run::new(s.another().await);

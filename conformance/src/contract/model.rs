@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opifex_storage::Durability;
-
-use crate::model::run::{Plan, histories};
+use crate::model::run::{Plan, Seeds, histories};
 use crate::{Factory, Subject, Tier, tier};
 
 /// Whatever happens in whichever order, every answer and everything readable is what the model says.
@@ -13,15 +11,14 @@ use crate::{Factory, Subject, Tier, tier};
 /// minutes.
 pub async fn any_history_ends_as_the_model_says<F: Factory>(s: Subject<F>) {
     let long = || Plan {
-        first_seed: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64),
+        seeds: Seeds::From(
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64),
+        ),
         at_least: 100,
         for_at_least: Duration::from_secs(300),
         steps: 200,
         compare_every: 1,
     };
-    // Each step waits for the disk, where there is one.
-    let at_least = if s.strongest() > Durability::Memory { 8 } else { Plan::QUICK.at_least };
-    let quick = Plan { at_least, ..Plan::QUICK };
-    let count = histories(&s, if tier() == Tier::Quick { quick } else { long() });
+    let count = histories(&s, if tier() == Tier::Quick { Plan::QUICK } else { long() });
     println!("{count} histories");
 }

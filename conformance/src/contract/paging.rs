@@ -8,15 +8,6 @@ use crate::script::{connect, filter, id, message, message_of, packet_id, subscri
 use crate::subject::reading::counts_its_work;
 use crate::{Factory, Subject, Tier};
 
-const KINDS: [RecordKind; 6] = [
-    RecordKind::Session,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Retained,
-    RecordKind::Will,
-];
-
 /// A name for a record, unique in its kind.
 fn name(record: &Record) -> String {
     match record {
@@ -30,7 +21,7 @@ fn name(record: &Record) -> String {
     }
 }
 
-/// Ten records of each kind, of sessions `c0` and `c1` among others.
+/// Ten records of each kind, of sessions `c0` and `c1` among others; the sessions that ended are others still.
 async fn ten_of_each<F: Factory>(s: &Subject<F>) -> Vec<SessionId> {
     let mut sessions = Vec::new();
     for n in 0..10 {
@@ -50,6 +41,11 @@ async fn ten_of_each<F: Factory>(s: &Subject<F>) -> Vec<SessionId> {
         s.submit(batch).await;
     }
     s.retain_all((0..10).map(|n| message(&format!("r/{n}"), ""))).await;
+    for n in 0..10 {
+        let ended = s.connect(&format!("e{n}")).await;
+        s.submit(s.by(&ended).with(Op::Subscribe(subscription("left"))).with(Op::EndSession(id(&ended))))
+            .await;
+    }
     sessions
 }
 
@@ -86,7 +82,7 @@ async fn rest<F: Factory>(
 /// Whatever the page's size, once and all.
 pub async fn a_walk_shows_every_record_once<F: Factory>(s: Subject<F>) {
     ten_of_each(&s).await;
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         for items in [1, 2, 3, 7, 10, 11, 1000] {
             let first = scan_page(&s, kind, None, items).await;
             let mut names: Vec<_> = first.items.iter().map(name).collect();
@@ -117,7 +113,7 @@ pub async fn a_walk_shows_every_will_of_a_session<F: Factory>(s: Subject<F>) {
 
 /// There is no first page of nothing that goes on for ever.
 pub async fn walks_of_an_empty_store_end<F: Factory>(s: Subject<F>) {
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         assert_eq!(s.scan(kind).await, [], "{kind:?}");
     }
     assert!(s.topics(&["#", "a", "+/b"]).await.is_empty());
@@ -126,7 +122,7 @@ pub async fn walks_of_an_empty_store_end<F: Factory>(s: Subject<F>) {
 /// A limit of no items is one of one.
 pub async fn a_page_of_no_items_has_one<F: Factory>(s: Subject<F>) {
     let sessions = ten_of_each(&s).await;
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let page = scan_page(&s, kind, None, 0).await;
         assert_eq!(rest(&s, kind, page.next, 0).await.len() + page.items.len(), 10, "{kind:?}");
     }
@@ -202,7 +198,7 @@ pub async fn a_walk_goes_on_where_its_session_ended<F: Factory>(s: Subject<F>) {
 /// New records before and behind the cursor do not disturb those that were there.
 pub async fn a_walk_is_not_disturbed_by_new_records<F: Factory>(s: Subject<F>) {
     ten_of_each(&s).await;
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let before: Vec<_> = s.scan(kind).await.iter().map(name).collect();
         let first = scan_page(&s, kind, None, 4).await;
         let seen: Vec<_> = first.items.iter().map(name).collect();

@@ -13,17 +13,6 @@ use crate::script::{
 };
 use crate::{Factory, Subject};
 
-/// Every kind of record; sessions before what hangs on them.
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Ended,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Will,
-    RecordKind::Retained,
-];
-
 /// A store with something of everything.
 async fn fill<F: Factory>(s: &Subject<F>) {
     let gone = s.connect("gone").await;
@@ -73,7 +62,7 @@ async fn fill<F: Factory>(s: &Subject<F>) {
 /// All that a store holds, what ended sessions left in their queues included.
 async fn everything<F: Factory>(s: &Subject<F>) -> Vec<Record> {
     let mut records = Vec::new();
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         for record in s.scan(kind).await {
             let ended = match &record {
                 Record::Ended(session, _) => Some(session.id),

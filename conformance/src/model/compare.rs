@@ -14,23 +14,13 @@ use crate::Factory;
 /// A walk that takes more pages than this does not end.
 const MAX_PAGES: usize = 10_000;
 
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Retained,
-    RecordKind::Will,
-    RecordKind::Ended,
-];
-
 impl<F: Factory> Run<F> {
     /// Compares everything. The number makes pages of another size each time; in every fifth comparison the answer of
     /// each page is lost, and it is asked for again.
     pub(crate) async fn compare(&mut self, number: usize) -> Result<(), String> {
         let limit = PageLimit::items([1, 2, 3, 50][number % 4]);
         self.loses_answers = number % 5 == 4;
-        for kind in KINDS {
+        for kind in RecordKind::ALL {
             let shown = self.scan(kind, limit).await?;
             let shown = shown.into_iter().map(|record| self.as_written_next(record)).collect();
             same(&format!("the walk of {kind:?}"), shown, self.records(kind))?;

@@ -12,17 +12,6 @@ use super::run::Run;
 use super::world::World;
 use crate::Factory;
 
-/// Sessions before what hangs on them.
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Ended,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Will,
-    RecordKind::Retained,
-];
-
 impl Model {
     /// What is moved: all, but of an ended session its queue alone, which is of use to others.
     fn moved(&mut self) {
@@ -81,7 +70,7 @@ impl<F: Factory> Run<F> {
     /// All that is moved.
     async fn everything(&self) -> Result<Vec<Record>, String> {
         let mut records = Vec::new();
-        for kind in KINDS {
+        for kind in RecordKind::ALL {
             for record in self.walk(kind).await? {
                 match record {
                     Record::Ended(session, _) if session.queued_items == 0 => {}

@@ -43,11 +43,11 @@ pub(super) fn report(rows: &Rows) -> String {
         }
     }
 
-    text += "\n## All cases\n\n| case | | verdict | ms |\n| --- | --- | --- | ---: |\n";
+    text += "\n## All cases\n\n| case | | verdict | capability | ms |\n| --- | --- | --- | --- | ---: |\n";
     let mut lines: Vec<_> = rows.by_id.values().map(|row| (row.id.as_str(), line(row))).collect();
     lines.extend(
         not_run.iter().map(|case| {
-            (case.id, format!("| {} | `{}::{}` | not run | |\n", case.id, case.group, case.name))
+            (case.id, format!("| {} | `{}::{}` | not run | | |\n", case.id, case.group, case.name))
         }),
     );
     lines.sort();
@@ -57,7 +57,14 @@ pub(super) fn report(rows: &Rows) -> String {
 
 fn line(row: &Row) -> String {
     let ms = row.duration.as_secs_f64() * 1000.0;
-    format!("| {} | `{}::{}` | {} | {ms:.1} |\n", cell(&row.id), row.group, row.name, row.verdict)
+    let capability = cell(row.capability.as_deref().unwrap_or_default());
+    format!(
+        "| {} | `{}::{}` | {} | {capability} | {ms:.1} |\n",
+        cell(&row.id),
+        row.group,
+        row.name,
+        row.verdict
+    )
 }
 
 /// Text that a table's cell can hold.

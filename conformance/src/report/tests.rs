@@ -79,6 +79,8 @@ fn what_cases_say_comes_back_from_json_letter_by_letter() {
     assert_eq!(case["seconds"], 0.0015);
     assert_eq!(case["verdict"], "failed");
     let page = markdown(&folder);
+    let line = page.lines().find(|line| line.starts_with(&format!("| {} | `", cases()[0].id)));
+    assert!(line.is_some_and(|line| line.ends_with("| failed | durability \"disk\" | 1.5 |")), "{page}");
     let row = page.lines().find(|line| line.contains("a \"quote\"")).expect("it stands in one line");
     assert!(row.contains("two lines"), "{row}");
     assert!(row.contains("a \\| and"), "{row}");

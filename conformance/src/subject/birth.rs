@@ -11,17 +11,6 @@ use opifex_storage::{PageLimit, Persistence, RecordKind, Result};
 use crate::Factory;
 use crate::verdict::message_of;
 
-/// All that a store can hold.
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Retained,
-    RecordKind::Will,
-    RecordKind::Ended,
-];
-
 /// A new place.
 pub(super) fn place<F: Factory>(factory: &F) -> F::Place {
     panic::catch_unwind(AssertUnwindSafe(|| factory.place())).unwrap_or_else(|panic| {
@@ -45,7 +34,7 @@ pub(super) async fn open<F: Factory>(factory: &F, place: &F::Place) -> F::Store 
             error.kind()
         )
     });
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let page = store.scan(kind, None, PageLimit::items(1)).await;
         let page = page
             .unwrap_or_else(|error| panic!("the new store of `{name}` cannot be read ({kind:?}): {error}"));

@@ -3,7 +3,7 @@
 #[path = "../tests/conformance/factory.rs"]
 mod factory;
 
-use factory::OverRedb;
+use factory::over_redb;
 
 // More factories, separated by commas, are compared.
-opifex_conformance::persistence_bench!(OverRedb);
+opifex_conformance::persistence_bench!(over_redb());

@@ -3,6 +3,6 @@
 #[path = "conformance/factory.rs"]
 mod factory;
 
-use factory::OverRedb;
+use factory::over_redb;
 
-opifex_conformance::persistence_suite!(OverRedb);
+opifex_conformance::persistence_suite!(over_redb());

@@ -23,16 +23,6 @@ use opifex_storage_sled::SledStore;
 use opifex_storage_sqlite::SqliteStore;
 use peer::Peer;
 
-const KINDS: [RecordKind; 7] = [
-    RecordKind::Session,
-    RecordKind::Ended,
-    RecordKind::Subscription,
-    RecordKind::Queued,
-    RecordKind::Inbound,
-    RecordKind::Will,
-    RecordKind::Retained,
-];
-
 fn id(id: u16) -> PacketId {
     PacketId::new(id).unwrap()
 }
@@ -124,7 +114,7 @@ async fn filled<P: Persistence>(store: P) {
 
 async fn everything<P: Persistence>(store: &P) -> Vec<Record> {
     let mut records = Vec::new();
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let mut cursor = None;
         loop {
             let page = store.scan(kind, cursor, PageLimit::items(100)).await.unwrap();

@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Counts, Event, KINDS, PAGE_BYTES, PAGE_ITEMS, TransferError, name};
+use super::{Counts, Event, PAGE_BYTES, PAGE_ITEMS, TransferError, name};
 use crate::{
-    DueItem, PageLimit, Persistence, Queued, QueuedState, Record, Seq, SessionExpiry, SessionId,
+    DueItem, PageLimit, Persistence, Queued, QueuedState, Record, RecordKind, Seq, SessionExpiry, SessionId,
     SessionRecord, Timestamp,
 };
 
@@ -36,7 +36,7 @@ pub async fn check<P: Persistence>(
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Checked, TransferError> {
     let mut check = Check::default();
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let mut cursor = None;
         loop {
             let limit = PageLimit { items: PAGE_ITEMS, bytes: PAGE_BYTES };

@@ -5,8 +5,10 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::Write;
 
 use super::frame::{Frame, FrameWriter};
-use super::{Counts, Event, KINDS, PAGE_BYTES, PAGE_ITEMS, TransferError, WINDOW, name};
-use crate::{Message, PageLimit, Persistence, Queued, Record, Result, Seq, SessionId, SessionRecord};
+use super::{Counts, Event, PAGE_BYTES, PAGE_ITEMS, TransferError, WINDOW, name};
+use crate::{
+    Message, PageLimit, Persistence, Queued, Record, RecordKind, Result, Seq, SessionId, SessionRecord,
+};
 
 /// Writes everything that a store holds. What cannot be read is told as a fault and left out.
 ///
@@ -25,7 +27,7 @@ pub async fn export<P: Persistence>(
         counts: Counts::default(),
         sessions: HashSet::new(),
     };
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let mut cursor = None;
         loop {
             let limit = PageLimit { items: PAGE_ITEMS, bytes: PAGE_BYTES };

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use super::frame::{Frame, FrameReader};
-use super::{Counts, Event, KINDS, TransferError, WINDOW, name};
+use super::{Counts, Event, TransferError, WINDOW, name};
 use crate::{
-    Author, Batch, Op, Outcome, PageLimit, Persistence, Receipt, Record, Restored, Result, Seq, SessionId,
-    Timestamp,
+    Author, Batch, Op, Outcome, PageLimit, Persistence, Receipt, Record, RecordKind, Restored, Result, Seq,
+    SessionId, Timestamp,
 };
 
 /// Operations a batch, and about so many bytes.
@@ -30,7 +30,7 @@ pub async fn import<P: Persistence>(
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Counts, TransferError> {
     let mut file = FrameReader::begin(input)?;
-    for kind in KINDS {
+    for kind in RecordKind::ALL {
         let page = store.scan(kind, None, PageLimit::items(1)).await?;
         if !page.items.is_empty() || !page.damaged.is_empty() || page.next.is_some() {
             return Err(TransferError::NotEmpty);

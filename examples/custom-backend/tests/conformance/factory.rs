@@ -1,22 +1,12 @@
 //! Makes redb stores for the kit: its tests, and its benchmarks.
 
-use std::path::Path;
-
 use custom_backend::{Redb, open_with};
-use opifex_conformance::{Directory, Factory};
-use opifex_storage::{KvCapabilities, KvPersistence, Result};
+use opifex_conformance::{InDirectory, in_directory};
+use opifex_storage::{KvCapabilities, KvPersistence};
 
-pub(crate) struct OverRedb;
-
-impl Factory for OverRedb {
-    type Store = KvPersistence<Redb>;
-    type Place = Directory;
-
-    fn place(&self) -> Directory {
-        Directory::new()
-    }
-
-    async fn open(&self, place: &Directory) -> Result<KvPersistence<Redb>> {
+pub(crate) fn over_redb() -> InDirectory<KvPersistence<Redb>> {
+    in_directory("redb", |directory| {
+        // Cases go up to the limits and one beyond, so that small ones are quick.
         let limits = KvCapabilities {
             max_message_bytes: 3 << 20,
             max_batch_ops: 20_000,
@@ -24,14 +14,6 @@ impl Factory for OverRedb {
             max_retained_messages: Some(101_000),
             ..Redb::limits()
         };
-        open_with(place.path().join("store.redb"), limits)
-    }
-
-    fn directory<'a>(&self, place: &'a Directory) -> Option<&'a Path> {
-        Some(place.path())
-    }
-
-    fn adopt(&self, directory: &Path) -> Option<Directory> {
-        Some(Directory::adopt(directory))
-    }
+        open_with(directory.join("store.redb"), limits)
+    })
 }
