@@ -82,12 +82,15 @@ pub(crate) struct SessionFlags {
     pub(crate) quiet: bool,
 }
 
+/// Not a doc comment, in which brackets are links.
+const URL_HELP: &str = "Server, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC";
+
 /// A server and a topic in one, for `pub`, `sub` and `rr`.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct UrlFlag {
-    /// Server, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC.
-    #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"])]
+    /// Server, login and topic in one.
+    #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help = URL_HELP)]
     pub(crate) url: Option<ServerUrl>,
 }
 
