@@ -42,7 +42,7 @@ impl Driver {
                 unfinished: 0,
             });
         }
-        self.send_asks();
+        self.send_asks(now);
     }
 
     /// Gives the command back when there is no room for it.
@@ -66,7 +66,7 @@ impl Driver {
                 self.ask(What::Unsubscribe { filters }, properties, slot, now);
             }
             Other::Unclaimed { inbound, slot } => {
-                self.routes.set_rest(inbound);
+                self.routes.set_rest(inbound, now);
                 self.answers.push((slot, Ok(Answer::Done)));
             }
             Other::Request { message, slot } => self.request(message, slot),
@@ -107,7 +107,7 @@ impl Driver {
     }
 
     /// Sends what waits for a connection.
-    pub(super) fn send_asks(&mut self) {
+    pub(super) fn send_asks(&mut self, now: Instant) {
         if !self.machine.is_connected() {
             return;
         }
@@ -128,7 +128,12 @@ impl Driver {
                     if let (What::Subscribe { subscriptions, inbound }, Some(_)) = (&ask.what, ask.slot)
                         && !self.routes.all().any(|route| Arc::ptr_eq(&route.inbound, inbound))
                     {
-                        self.routes.add(subscriptions.clone(), ask.properties.clone(), Arc::clone(inbound));
+                        self.routes.add(
+                            subscriptions.clone(),
+                            ask.properties.clone(),
+                            Arc::clone(inbound),
+                            now,
+                        );
                     }
                     self.asks.asked.insert(token, ask);
                 }

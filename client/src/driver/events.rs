@@ -66,7 +66,7 @@ impl Driver {
                 }
             }
             Event::Connected { session_present, properties } => {
-                self.is_connected(session_present, properties)
+                self.is_connected(session_present, properties, now)
             }
             Event::Auth { reason, properties } => self.authenticate(reason, &properties),
             Event::StoreFailed { error } => self.tell(Status::StoreFailed { error: Arc::new(error) }),
@@ -99,7 +99,7 @@ impl Driver {
         }
     }
 
-    fn is_connected(&mut self, session_present: bool, properties: Properties<'static>) {
+    fn is_connected(&mut self, session_present: bool, properties: Properties<'static>, now: Instant) {
         if let Some(authenticator) = &mut self.authenticator {
             let accepted = authenticator.accepted(properties.authentication_data().unwrap_or_default());
             if let Err(error) = accepted {
@@ -114,7 +114,7 @@ impl Driver {
         }
         self.answers.extend(self.connected.take().map(|slot| (slot, Ok(Answer::Done))));
         self.tell(Status::Connected { session_present, properties });
-        self.send_asks();
+        self.send_asks(now);
     }
 
     /// Ends the connection for a reason of the application's.

@@ -95,14 +95,18 @@ impl Routes {
         subscriptions: Vec<Asked<'static>>,
         properties: Properties<'static>,
         inbound: Arc<Inbound>,
+        now: Instant,
     ) {
+        // What a stream that was just dropped leaves behind may be for this one.
+        self.flush(now);
         let mut route = Route::new(subscriptions, properties, inbound);
         self.claim(&mut route, Route::matches);
         self.routes.push(route);
     }
 
     /// Sets the stream of what is for no other.
-    pub(super) fn set_rest(&mut self, inbound: Arc<Inbound>) {
+    pub(super) fn set_rest(&mut self, inbound: Arc<Inbound>, now: Instant) {
+        self.flush(now);
         let mut route = Route::new(Vec::new(), Properties::new(), inbound);
         self.claim(&mut route, |_, _| true);
         if let Some(earlier) = self.rest.replace(route) {

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's parts fail with it")]
 
+mod bad_servers;
+mod exchanges;
+mod order;
 mod publishing;
+mod reconnecting;
 mod server;
 mod subscribing;
