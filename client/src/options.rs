@@ -50,7 +50,8 @@ pub struct Options {
     pub topic_alias_maximum: u16,
     /// The most topic aliases that this client uses, as far as the server allows any (5.0).
     pub topic_aliases: u16,
-    /// The most QoS 1 and 2 messages under way to the server, as far as its receive maximum allows them.
+    /// The most QoS 1 and 2 messages under way to the server, as far as its receive maximum allows them: 1,024, and before
+    /// 5.0, where a server cannot say what it bears, 20: mosquitto 2.0 loses QoS 2 messages beyond.
     pub max_inflight: u16,
     /// The most QoS 1 and 2 messages that are accepted and not done, at most 60,000; a further one is refused.
     pub max_pending: usize,
@@ -86,7 +87,7 @@ impl Options {
             max_packet_size: None,
             topic_alias_maximum: 16,
             topic_aliases: 16,
-            max_inflight: 1024,
+            max_inflight: if version.is_v5() { 1024 } else { 20 },
             max_pending: 16 * 1024,
             max_pending_bytes: 64 * 1024 * 1024,
             max_buffered: 1024 * 1024,

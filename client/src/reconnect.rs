@@ -105,7 +105,8 @@ pub(crate) fn worth_another(cause: &Cause) -> bool {
                 | ReasonCode::AdministrativeAction
                 | ReasonCode::ServerMoved
         ),
-        Cause::Authentication(_) => false,
+        // The server will not forget by itself what the client does not know.
+        Cause::Authentication(_) | Cause::Violation { statement: "MQTT-3.2.2-4", .. } => false,
         Cause::Lost
         | Cause::Transport(_)
         | Cause::Violation { .. }

@@ -154,6 +154,18 @@ async fn calls_wait_for_a_connection_and_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_only_the_server_knows_is_not_asked_for_again() {
+    let (mut server, connector) = server();
+    let policy = Reconnect::default().from_the_start();
+    let (client, _) = tokio::join!(
+        Client::builder(options()).reconnect(policy).connect(connector),
+        server.accepts_with(present())
+    );
+    let error = client.unwrap_err();
+    assert!(matches!(error.cause(), Some(Cause::Violation { statement: "MQTT-3.2.2-4", .. })), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_begins_again_goes_on_with_its_messages() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("session");
