@@ -17,7 +17,7 @@ pub(crate) struct Peer {
 
 /// Options of a session that outlives its connection.
 pub(crate) fn lasting(version: Version) -> Options {
-    let options = Options::new(version, "c");
+    let options = Options { max_inflight: 1024, ..Options::new(version, "c") };
     if version.is_v5() { options.resuming(3_600) } else { Options { clean_start: false, ..options } }
 }
 
