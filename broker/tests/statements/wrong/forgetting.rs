@@ -52,7 +52,7 @@ fn honest() -> Lie {
 #[test]
 fn a_broker_that_forgets_everything_is_caught_by_whatever_is_to_come_back() {
     let expected = [
-        "a_delayed_will_waits_on_and_is_published",
+        "a_delayed_will_is_published_once",
         "a_message_that_was_received_is_not_delivered_twice",
         "a_message_without_its_puback_comes_again",
         "a_message_without_its_pubrec_comes_again_with_its_id",
@@ -64,7 +64,7 @@ fn a_broker_that_forgets_everything_is_caught_by_whatever_is_to_come_back() {
         "a_will_that_was_taken_back_stays_away",
         "subscriptions_come_back_and_those_that_ended_do_not",
         "subscriptions_come_back_with_their_options",
-        "the_delay_of_a_client_that_was_connected_begins",
+        "the_will_of_a_client_that_was_connected_is_published_once",
     ];
     let expected: BTreeSet<_> = expected.iter().map(|name| format!("restart::{name}")).collect();
     assert_eq!(caught(|_| Store::new(), honest), expected);
