@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use opifex_storage::encoding::key;
+use opifex_storage::encoding::{key, seal_of};
 use opifex_storage::{CommitMark, ErrorKind, Result, StoreError, WriteBatch};
 use parking_lot::Mutex;
 
@@ -50,7 +50,7 @@ impl Mark {
         let mut row = last.to_be_bytes().to_vec();
         let counters = key::counters();
         let written = batch.changes().find(|(key, _)| **key == counters).and_then(|(_, value)| value);
-        row.extend(written.and_then(|value| seal_of(value)).into_iter().flatten());
+        row.extend(written.into_iter().flat_map(|value| seal_of(value).to_le_bytes()));
         row
     }
 
@@ -61,16 +61,11 @@ impl Mark {
     }
 }
 
-/// What the seal of a record is: its last bytes.
-fn seal_of(value: &[u8]) -> Option<[u8; 4]> {
-    value.last_chunk().copied()
-}
-
 /// What is to be said when the counters are not those of the last write. Whoever wrote no seal says nothing, and counters that
 /// cannot be read are told by those who need them.
 fn other_counters(db: &sled::Db, seal: &[u8]) -> Option<StoreError> {
     let counters = guarded("read", || db.get(key::counters())).ok().flatten()?;
-    if seal.is_empty() || seal_of(&counters).as_ref().map(<[u8; 4]>::as_slice) == Some(seal) {
+    if seal.is_empty() || seal_of(&counters).to_le_bytes() == seal {
         return None;
     }
     let what = "the store's counters are not those of the last write: what was written with them may be missing, too";

@@ -139,7 +139,7 @@ impl State<'_> {
     }
 
     /// Removes up to `limit` of what an ended session left, the queue first and in its order. Answers whether some
-    /// is left.
+    /// is left. What is lost is not waited for: when nothing else is found any more, nothing is left.
     pub(crate) fn purge(&self, id: SessionId, limit: usize) -> Result<bool> {
         if self.session(id, SessionRow::has_ended)? != Some(true) {
             return Ok(false);
@@ -150,7 +150,10 @@ impl State<'_> {
             left -= self.purge_subscriptions(id, left)?;
         }
         if left > 0 {
-            self.purge_inbound(id, left)?;
+            left -= self.purge_inbound(id, left)?;
+        }
+        if left > 0 {
+            self.change_session(id, |row| row.queued_items = 0)?;
         }
         Ok(!self.forget_if_empty(id)?)
     }

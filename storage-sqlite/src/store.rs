@@ -308,7 +308,7 @@ impl Persistence for SqliteStore {
     }
 
     async fn inspect(&self) -> Result<Vec<StoreError>> {
-        reader::read(&self.open.reads, |state| Ok(state.inspect())).await
+        reader::read(&self.open.reads, |state| state.inspect()).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -32,7 +32,7 @@ pub use marker::Marker;
 pub use pointer::{BodyReferences, ClientPointer};
 pub use queued::{QueuedBody, QueuedRow};
 pub use retained::RetainedRow;
-pub use seal::{StoredRecord, seal, unseal};
+pub use seal::{StoredRecord, seal, seal_of, unseal};
 pub use session::SessionRow;
 pub use subscription::SubscriptionRow;
 pub use tally::{Lot, Tally};

@@ -5,7 +5,7 @@
 //! caller's. There is no runtime here, and no engine.
 //!
 //! Reading order: this file (the handle that the broker has), `writer`, `transaction` (rows with changes that are not
-//! written yet), `batch`, then a file a record, named as in every backend.
+//! written yet; `rows` reads them as records), `batch`, then a file a record, named as in every backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +23,12 @@ mod census;
 mod commitment;
 mod founding;
 mod mailbox;
+mod merged;
 mod numbers;
 mod oneshot;
 mod page;
 mod reader;
+mod rows;
 mod transaction;
 mod writer;
 

@@ -71,6 +71,18 @@ fn a_count_of_references_that_is_not_theirs_is_named() {
 }
 
 #[test]
+fn what_a_damaged_queue_entry_refers_to_is_not_claimed_to_be_known() {
+    let (rows, [a, ..]) = filled();
+    let (body, _) = shared_body(&rows);
+    let tree = Tree::of(rows);
+    tree.flip_a_bit(&key::queued(a, Seq(1)));
+    let line =
+        format!("message body {body} counts 3 references, and 2 queue entries that can be read refer to it");
+    let lines = inspected(tree.rows());
+    assert!(lines.contains(&line), "{lines:?}");
+}
+
+#[test]
 fn a_body_that_is_missing_is_named_once_by_a_check() {
     let (mut rows, _) = filled();
     let (body, key) = shared_body(&rows);

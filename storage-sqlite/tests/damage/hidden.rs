@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use opifex_conformance::block_on;
+use opifex_conformance::script::START;
+use opifex_storage::{Author, DueItem, Op, PageLimit, Persistence, SessionId};
 use rusqlite::Connection;
 
-use crate::scene::{check, copy, filled, read_all, small};
+use crate::scene::{check, copy, filled, open, read_all, small, submit};
 
 /// Has the page of a table or an index say that it has one row less. Answers how many there were.
 pub(crate) fn lose_one(dir: &Path, name: &str) -> u16 {
@@ -40,6 +43,23 @@ fn an_index_that_leads_to_less_is_made_again_and_nothing_is_lost() {
         let again = read_all(place.path()).expect("it is read");
         assert_eq!((again.damaged, again.records), (BTreeSet::new(), whole.records.clone()), "{index}");
     }
+}
+
+#[test]
+fn nobody_waits_for_entries_of_an_ended_session_that_are_lost() {
+    let dir = small();
+    let db = Connection::open(dir.path().join("opifex.db")).expect("it opens");
+    assert_eq!(db.execute("DELETE FROM queue WHERE session = 1 AND seq = 4", []), Ok(1));
+    drop(db);
+    let store = open(dir.path()).expect("it opens");
+    let id = SessionId(1);
+    submit(&store, Author::Broker, vec![Op::EndSession(id)]);
+    let ended = || {
+        let due = block_on(store.due(START, PageLimit::items(100))).expect("it is read");
+        due.items.into_iter().find(|due| due.item == DueItem::SessionEnded(id))
+    };
+    submit(&store, Author::Claim(ended().expect("it has ended")), vec![Op::Purge { limit: 1_000 }]);
+    assert_eq!(ended(), None, "a broker would ask for ever");
 }
 
 #[test]

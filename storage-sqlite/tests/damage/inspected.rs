@@ -4,8 +4,8 @@ use std::path::Path;
 
 use opifex_conformance::block_on;
 use opifex_conformance::script::START;
-use opifex_storage::Persistence;
 use opifex_storage::transfer::{self, Event};
+use opifex_storage::{ErrorKind, Persistence};
 use rusqlite::Connection;
 
 use crate::hidden::lose_one;
@@ -41,6 +41,18 @@ fn a_store_that_is_whole_has_nothing_to_tell() {
         assert_eq!(inspected(dir.path()), [""; 0]);
         assert_eq!(checked(dir.path()), [""; 0]);
     }
+}
+
+#[test]
+fn an_engine_that_fails_is_no_finding() {
+    let dir = small();
+    let store = open(dir.path()).expect("it opens");
+    Connection::open(dir.path().join("opifex.db"))
+        .expect("it opens")
+        .execute_batch("DROP TABLE wills")
+        .unwrap();
+    let error = block_on(store.inspect()).expect_err("it cannot be looked through");
+    assert_eq!(error.kind(), ErrorKind::Fatal, "{error}");
 }
 
 #[test]

@@ -47,12 +47,12 @@ impl Tally {
         }
     }
 
-    /// A row is written over another one, or where none was; `None`: it is removed.
-    pub fn change(&mut self, key: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) {
+    /// A row with one seal is written over one with another, or where none was; `None`: it is removed.
+    pub fn change(&mut self, key: &[u8], before: Option<u32>, after: Option<u32>) {
         let Some(place) = key.first().and_then(|kind| Tally::place(*kind)) else { return };
         let lot = &mut self.0[place];
-        before.into_iter().for_each(|value| lot.remove(value));
-        after.into_iter().for_each(|value| lot.add(value));
+        before.into_iter().for_each(|seal| lot.remove(seal));
+        after.into_iter().for_each(|seal| lot.add(seal));
     }
 
     fn place(kind: u8) -> Option<usize> {
@@ -90,23 +90,22 @@ impl Tally {
 }
 
 impl Lot {
-    /// One more row, with this value.
-    pub fn add(&mut self, value: &[u8]) {
+    /// One more row, with this seal.
+    pub fn add(&mut self, seal: u32) {
         self.rows += 1;
-        self.sum = self.sum.wrapping_add(mixed(value));
+        self.sum = self.sum.wrapping_add(mixed(seal));
     }
 
     /// One row less.
-    pub fn remove(&mut self, value: &[u8]) {
+    pub fn remove(&mut self, seal: u32) {
         self.rows = self.rows.saturating_sub(1);
-        self.sum = self.sum.wrapping_sub(mixed(value));
+        self.sum = self.sum.wrapping_sub(mixed(seal));
     }
 }
 
-/// The seal of a value, its bits spread over all of the number: seals of rows that differ alike differ alike, and their
-/// differences must not cancel out.
-fn mixed(value: &[u8]) -> u32 {
-    let seal = value.last_chunk::<4>().map_or(0, |seal| u32::from_le_bytes(*seal));
+/// A seal, its bits spread over all of the number: seals of rows that differ alike differ alike, and their differences
+/// must not cancel out.
+fn mixed(seal: u32) -> u32 {
     let seal = (seal ^ seal >> 16).wrapping_mul(0x85eb_ca6b);
     let seal = (seal ^ seal >> 13).wrapping_mul(0xc2b2_ae35);
     seal ^ seal >> 16

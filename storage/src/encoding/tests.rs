@@ -190,7 +190,7 @@ proptest! {
         comes_back_and_shows_damage(&key::counters(), &counters);
         let mut tally = Tally::default();
         tally.set(kind::QUEUED, Lot { rows: n[1], sum: n[2] as u32 });
-        tally.change(&key::references(n[0]), None, Some(&n[1].to_be_bytes()));
+        tally.change(&key::references(n[0]), None, Some(n[1] as u32));
         comes_back_and_shows_damage(&key::counters(), &Counters { tally: Some(tally), ..counters });
         comes_back_and_shows_damage(&key::client(&client), &ClientPointer(SessionId(n[0])));
         comes_back_and_shows_damage(&key::references(n[0]), &BodyReferences(n[1]));
@@ -322,6 +322,12 @@ fn the_bytes_of_keys_and_records_stay_as_they_are() {
     let golden = |key: &[u8], value: Bytes| format!("{} {}", hex(key), hex(&value));
     let (body, own, queued) = (key::body(9), key::session(SessionId(3)), key::queued(SessionId(3), Seq(1)));
     let due = key::due(Timestamp(5), &DueKey::Retained(topic.clone()));
+    let mut tally = Tally::default();
+    tally.set(kind::SESSION, Lot { rows: 300, sum: 0x0102_0304 });
+    tally.set(kind::DUE, Lot { rows: 1, sum: u32::MAX });
+    let counters =
+        Counters { last_epoch: 300, last_version: 7, last_body: 9, retained: Some(2), tally: Some(tally) };
+    let meta = key::counters();
     let lines = [
         golden(&body, seal(&body, &message)),
         golden(&own, seal(&own, &session)),
@@ -331,6 +337,7 @@ fn the_bytes_of_keys_and_records_stay_as_they_are() {
         hex(&key::client("d\0")),
         hex(&key::retained(&topic)),
         hex(&key::inbound(SessionId(3), PacketId::MIN)),
+        golden(&meta, seal(&meta, &counters)),
     ];
     assert_eq!(lines.join("\n"), include_str!("golden.txt").trim_end());
 }

@@ -6,7 +6,8 @@
 use opifex_packet::TopicName;
 
 use crate::encoding::key;
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::rows::Rows;
+use crate::kv_persistence::transaction::Transaction;
 use crate::{
     Author, Batch, ErrorKind, Expectation, Guard, GuardedRecord, KvSnapshot, Op, Outcome, Result, SessionId,
     StoreError, Timestamp,

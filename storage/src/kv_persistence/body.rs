@@ -3,7 +3,8 @@
 //! A body with one reference has no row that counts them, so that what is queued for one session costs no more.
 
 use crate::encoding::{BodyReferences, key};
-use crate::kv_persistence::transaction::{Found, Rows, Transaction};
+use crate::kv_persistence::rows::{Found, Rows};
+use crate::kv_persistence::transaction::Transaction;
 use crate::{KvSnapshot, Message, Result};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
@@ -23,7 +24,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     pub(super) fn drop_reference(&mut self, body: u64) -> Result<()> {
         let key = key::references(body);
         match self.look(&key)? {
-            Found::Absent | Found::Whole(BodyReferences(0 | 1)) => self.remove(key::body(body)),
+            Found::Absent | Found::Whole(BodyReferences(0 | 1)) => self.remove_or_leave(key::body(body))?,
             Found::Whole(BodyReferences(2)) => self.remove(key),
             Found::Whole(BodyReferences(more)) => self.put(key, &BodyReferences(more - 1)),
             // Nobody knows who else needs the body: it stays.

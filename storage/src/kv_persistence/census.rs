@@ -7,44 +7,42 @@
 use bytes::Bytes;
 
 use crate::encoding::key::{self, kind};
-use crate::encoding::{Lot, SessionRow, Tally, unseal};
-use crate::kv_persistence::transaction::{Found, Rows};
-use crate::{ErrorKind, KvSnapshot, Result, SessionId, StoreError};
-
-/// So many sessions are named; of more only their number is.
-const MAX_NAMED: usize = 1000;
+use crate::encoding::{Lot, SessionRow, Tally, seal_of, unseal};
+use crate::kv_persistence::rows::{Found, Rows};
+use crate::{ErrorKind, FaultList, KvSnapshot, Result, SessionId, StoreError};
 
 /// What hangs on a session and is counted in its record.
 const CONTENTS: [u8; 3] = [kind::QUEUED, kind::SUBSCRIPTION, kind::INBOUND];
 
 /// Counts all rows. What disagrees with `told` or with the records of sessions is added to `damaged`, and so is what the
-/// engine cannot read: then the next kind is gone on with, and what was told of this one stands. `None`: not even that is
-/// known of all rows.
+/// engine cannot read of damaged rows: then the next kind is gone on with, and what was told of this one stands. `None`: not
+/// even that is known of all rows. An engine that fails otherwise has shown nothing of its rows: that is no damage, but an
+/// error.
 pub(super) fn take(
     rows: &impl KvSnapshot,
     told: Option<Tally>,
     damaged: &mut Vec<StoreError>,
-) -> Option<Tally> {
+) -> Result<Option<Tally>> {
     let mut census =
         Census { tally: told.unwrap_or_default(), is_whole: true, sessions: Vec::new(), damaged };
     // Sessions first: the rest is held against them.
     for kind in [kind::SESSION, kind::ENDED] {
-        census.count(rows, kind, told, Census::note_session);
+        census.count(rows, kind, told, Census::note_session)?;
     }
     census.sessions.sort_unstable_by_key(|session| session.id);
     for kind in Tally::KINDS {
         if let Some(content) = CONTENTS.iter().position(|other| *other == kind) {
             let mut place = 0;
             let is_whole = census
-                .count(rows, kind, told, |census, key, _| census.note_content(content, &mut place, key));
+                .count(rows, kind, told, |census, key, _| census.note_content(content, &mut place, key))?;
             if is_whole {
                 census.compare(rows, content);
             }
         } else if ![kind::SESSION, kind::ENDED].contains(&kind) {
-            census.count(rows, kind, told, |_, _, _| {});
+            census.count(rows, kind, told, |_, _, _| {})?;
         }
     }
-    (census.is_whole || told.is_some()).then_some(census.tally)
+    Ok((census.is_whole || told.is_some()).then_some(census.tally))
 }
 
 struct Census<'a> {
@@ -74,27 +72,30 @@ impl Census<'_> {
         kind: u8,
         told: Option<Tally>,
         mut see: impl FnMut(&mut Self, &Bytes, &Bytes),
-    ) -> bool {
+    ) -> Result<bool> {
         let (from, to) = key::all(kind);
         let mut found = Lot::default();
         for row in rows.range(&from, &to) {
             match row {
                 Ok((key, value)) => {
-                    found.add(&value);
+                    found.add(seal_of(&value));
                     see(self, &key, &value);
                 }
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 Err(error) => {
                     let name = key::plural(kind);
                     self.note(format!("{name} cannot be counted, some cannot be read: {error}"));
                     self.is_whole = false;
-                    return false;
+                    return Ok(false);
                 }
             }
         }
         let (name, counted) = (key::plural(kind), told.map_or(found, |told| told.lot(kind)));
         if found.rows != counted.rows {
             let (found, counted) = (found.rows, counted.rows);
-            self.note(format!("{name} are lost or damaged: {counted} were counted, and {found} are found"));
+            let what =
+                if found < counted { "are lost or damaged" } else { "are found that were not counted" };
+            self.note(format!("{name} {what}: {counted} were counted, and {found} are found"));
         } else if found.sum != counted.sum {
             let found = found.rows;
             self.note(format!(
@@ -103,7 +104,7 @@ impl Census<'_> {
             ));
         }
         self.tally.set(kind, found);
-        true
+        Ok(true)
     }
 
     fn note_session(&mut self, key: &Bytes, value: &Bytes) {
@@ -127,29 +128,22 @@ impl Census<'_> {
     /// Names the sessions whose records count other rows than there are.
     fn compare(&mut self, rows: &impl KvSnapshot, content: usize) {
         let name = key::plural(CONTENTS[content]);
-        let differ = |session: &&Session| session.missing[content] != 0;
-        let named = self.sessions.iter().filter(differ).take(MAX_NAMED);
-        let mut lines: Vec<_> = named
-            .map(|session| {
-                let (missing, id) = (session.missing[content], session.id);
-                match record(rows, id) {
-                    Ok(Some(row)) => {
-                        let (client, counted) = (&row.client_id, counts(&row)[content]);
-                        let found = counted as i64 - missing;
-                        format!(
-                            "session {id} of client {client:?} counts {counted} {name}, and {found} are found"
-                        )
-                    }
-                    // It was there a moment ago.
-                    _ => format!("session {id} counts {missing} {name} more than are found"),
+        let mut faults = FaultList::default();
+        for session in self.sessions.iter().filter(|session| session.missing[content] != 0) {
+            let (missing, id) = (session.missing[content], session.id);
+            faults.note(|| match record(rows, id) {
+                Ok(Some(row)) => {
+                    let (client, counted) = (&row.client_id, counts(&row)[content]);
+                    let found = counted as i64 - missing;
+                    format!(
+                        "session {id} of client {client:?} counts {counted} {name}, and {found} are found"
+                    )
                 }
-            })
-            .collect();
-        let differing = self.sessions.iter().filter(differ).count();
-        if differing > MAX_NAMED {
-            lines.push(format!("{} more sessions count other {name} than are found", differing - MAX_NAMED));
+                // It was there a moment ago.
+                _ => format!("session {id} counts {missing} {name} more than are found"),
+            });
         }
-        lines.into_iter().for_each(|line| self.note(line));
+        self.damaged.append(&mut faults.into_lines());
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::encoding::{DueRow, QueuedRow, RetainedRow, SessionRow, key, key::DueKey, unseal};
 use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full, next_row};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::rows::Rows;
+use crate::kv_persistence::transaction::Transaction;
 use crate::{
     Due, DueItem, Epoch, ErrorKind, KvSnapshot, Page, PageLimit, RecordVersion, Result, StoreError,
     Timestamp, WillRecord,

@@ -8,7 +8,8 @@ use opifex_packet::{PacketId, QoS};
 use crate::encoding::Malformed;
 use crate::encoding::{DueRow, QueuedBody, QueuedRow, SessionRow, key, key::DueKey, unseal};
 use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full, next_row};
-use crate::kv_persistence::transaction::{Found, Rows, Transaction};
+use crate::kv_persistence::rows::{Found, Rows};
+use crate::kv_persistence::transaction::Transaction;
 use crate::{
     DropReason, ErrorKind, FullPolicy, KvSnapshot, Message, PageLimit, QueueLimits, QueuePage, Queued,
     QueuedState, RecordVersion, Result, Seq, SessionId, StoreError, Target, TargetOutcome,
@@ -178,7 +179,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         };
         session.queued_bytes = session.queued_bytes.saturating_sub(entry.size_bytes);
         if entry.is_waiting() {
-            self.stop_waiting(id, session, seq, &entry);
+            self.stop_waiting(id, session, seq, &entry)?;
         }
         if let QueuedBody::Row(body) = entry.body {
             self.drop_reference(body)?;
@@ -186,12 +187,19 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         Ok(true)
     }
 
-    fn stop_waiting(&mut self, id: SessionId, session: &mut SessionRow, seq: Seq, entry: &QueuedRow) {
+    fn stop_waiting(
+        &mut self,
+        id: SessionId,
+        session: &mut SessionRow,
+        seq: Seq,
+        entry: &QueuedRow,
+    ) -> Result<()> {
         session.waiting_items = session.waiting_items.saturating_sub(1);
         session.waiting_bytes = session.waiting_bytes.saturating_sub(entry.size_bytes);
         if let Some(at) = entry.deadline() {
-            self.remove(key::due(at, &DueKey::Queued(id, seq)));
+            self.remove_or_leave(key::due(at, &DueKey::Queued(id, seq)))?;
         }
+        Ok(())
     }
 
     /// Records the packet id of an entry, which then expires no more. Answers whether it was there.
@@ -200,7 +208,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         let key = key::queued(id, seq);
         let Some(mut entry) = self.record::<QueuedRow>(&key)? else { return Ok(false) };
         if entry.is_waiting() {
-            self.stop_waiting(id, &mut session, seq, &entry);
+            self.stop_waiting(id, &mut session, seq, &entry)?;
             self.put_session(id, session);
         }
         entry.state = match entry.body {

@@ -6,7 +6,8 @@ use crate::encoding::{
     ClientPointer, DueRow, QueuedBody, QueuedRow, RetainedRow, SessionRow, key, key::DueKey,
 };
 use crate::kv_persistence::queue::MAX_INLINE_BYTES;
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::rows::Rows;
+use crate::kv_persistence::transaction::Transaction;
 use crate::{
     Epoch, ErrorKind, KvSnapshot, Message, Outcome, Queued, QueuedState, Record, RecordVersion, Restored,
     Result, Retained, Seq, SessionId, SessionRecord, StoreError, Timestamp, WillRecord,

@@ -9,7 +9,8 @@ use opifex_packet::{TopicFilter, TopicName};
 use crate::encoding::topic_seek::{After, Sought};
 use crate::encoding::{DueRow, RetainedRow, key, key::DueKey, unseal};
 use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full, next_row};
-use crate::kv_persistence::transaction::{Found, Rows, Transaction};
+use crate::kv_persistence::rows::{Found, Rows};
+use crate::kv_persistence::transaction::Transaction;
 use crate::{Cursor, KvSnapshot, Message, Page, PageLimit, RecordVersion, Result, Retained};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
@@ -51,7 +52,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             Found::Damaged(_) => Ok(true),
             Found::Whole(row) => {
                 if let Some(at) = row.message.expires_at {
-                    self.remove(key::due(at, &DueKey::Retained(row.message.topic.clone())));
+                    self.remove_or_leave(key::due(at, &DueKey::Retained(row.message.topic.clone())))?;
                 }
                 Ok(true)
             }

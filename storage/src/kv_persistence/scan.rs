@@ -11,7 +11,7 @@ use crate::encoding::{
 };
 use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full, next_row};
 use crate::kv_persistence::queue::queued;
-use crate::kv_persistence::transaction::{Found, Rows};
+use crate::kv_persistence::rows::{Found, Rows};
 use crate::{
     Cursor, ErrorKind, Inbound, KvSnapshot, Page, PageLimit, Record, RecordKind, Result, SessionId,
     StoreError, WillRecord,

@@ -3,7 +3,9 @@
 //! Ending moves the session's row to another key and touches nothing that hangs on it; who removes that is `purge`.
 
 use crate::encoding::{ClientPointer, DueRow, SessionRow, key, key::DueKey, unseal};
-use crate::kv_persistence::transaction::{Found, Rows, Transaction};
+use crate::kv_persistence::page::next_row;
+use crate::kv_persistence::rows::{Found, Rows};
+use crate::kv_persistence::transaction::Transaction;
 use crate::{
     Epoch, ErrorKind, KvSnapshot, OpenSession, OpenedSession, RecordVersion, Result, SessionExpiry,
     SessionId, Timestamp, WillRecord,
@@ -19,7 +21,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             Found::Absent => None,
             Found::Damaged(error) => {
                 damaged.push(error);
-                self.find_session_of(&open.client_id)?
+                self.find_session_of(&open.client_id, open.clean_start)?
             }
         };
         let found = match pointed.map(|id| (id, self.live(id))) {
@@ -67,17 +69,21 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         })
     }
 
-    /// The live session of a client whose pointer is damaged: a walk through all of them.
-    fn find_session_of(&mut self, client_id: &str) -> Result<Option<SessionId>> {
-        let mut found = None;
+    /// The live session of a client whose pointer is damaged: a walk through all of them. Where some cannot be read, one of
+    /// them may be the client's: only who begins anew goes on without.
+    fn find_session_of(&mut self, client_id: &str, clean_start: bool) -> Result<Option<SessionId>> {
+        let (mut found, mut unreadable) = (None, Vec::new());
         let (from, to) = key::all(key::kind::SESSION);
-        for row in self.range(&from, &to) {
-            let (key, value) = row?;
+        let mut range = self.range(&from, &to);
+        while let Some((key, value)) = next_row(&mut range, &mut unreadable)? {
             if unseal::<SessionRow>(&key, &value).is_ok_and(|row| *row.client_id == *client_id) {
                 found = Some(key::session_of(&key)?);
             }
         }
-        Ok(found)
+        match unreadable.pop() {
+            Some(error) if found.is_none() && !clean_start => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// What can be said of a session whose record is damaged: as much as its end needs.
@@ -100,7 +106,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         now: Timestamp,
     ) -> Result<(SessionRow, bool)> {
         if let Some(at) = row.deadline() {
-            self.remove(key::due(at, &DueKey::Session(id)));
+            self.remove_or_leave(key::due(at, &DueKey::Session(id)))?;
         }
         let old_epoch = std::mem::replace(&mut row.epoch, epoch);
         row.expiry = expiry;
@@ -131,9 +137,9 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// is due.
     pub(super) fn end_session(&mut self, id: SessionId, mut row: SessionRow, now: Timestamp) -> Result<bool> {
         self.set_live(id, None);
-        self.remove(key::client(&row.client_id));
+        self.remove_or_leave(key::client(&row.client_id))?;
         if let Some(at) = row.deadline() {
-            self.remove(key::due(at, &DueKey::Session(id)));
+            self.remove_or_leave(key::due(at, &DueKey::Session(id)))?;
         }
         if !row.is_empty() {
             row.ended_at = Some(now);
@@ -169,7 +175,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// Brings the due items of an offline session in line with its row; `before` is its indexed deadline.
     fn restart_clocks(&mut self, id: SessionId, row: &SessionRow, before: Option<Timestamp>) -> Result<()> {
         if let Some(at) = before {
-            self.remove(key::due(at, &DueKey::Session(id)));
+            self.remove_or_leave(key::due(at, &DueKey::Session(id)))?;
         }
         let deadline = row.deadline();
         if let Some(at) = deadline {
@@ -183,7 +189,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     }
 
     /// Removes up to `limit` of what an ended session left, the queue first and in its order. Answers whether some is
-    /// left.
+    /// left. What cannot be read or is lost is not waited for: when nothing else is found any more, nothing is left.
     pub(super) fn purge(&mut self, id: SessionId, limit: usize) -> Result<bool> {
         let Some(mut row) = self.ended(id)? else { return Ok(false) };
         let mut left = limit.max(1);
@@ -199,6 +205,10 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         for entry in self.keys(&key::of_session(key::kind::INBOUND, id), left)? {
             self.remove(entry);
             row.inbound = row.inbound.saturating_sub(1);
+            left -= 1;
+        }
+        if left > 0 {
+            (row.queued_items, row.subscriptions, row.inbound) = (0, 0, 0);
         }
         let is_left = !row.is_empty();
         self.put_session(id, row);

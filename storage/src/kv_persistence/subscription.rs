@@ -4,7 +4,8 @@ use opifex_packet::TopicFilter;
 
 use crate::encoding::{SubscriptionRow, key, unseal};
 use crate::kv_persistence::page::{go_past, next_row};
-use crate::kv_persistence::transaction::{Rows, Transaction};
+use crate::kv_persistence::rows::Rows;
+use crate::kv_persistence::transaction::Transaction;
 use crate::{KvSnapshot, Result, SessionId, StoreError, SubscriptionRecord};
 
 impl<S: KvSnapshot> Transaction<'_, S> {

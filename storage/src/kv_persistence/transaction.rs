@@ -1,21 +1,22 @@
 //! The rows as a group of batches leaves them: a snapshot and the changes that are not written yet.
 //!
 //! Reading sees the changes. A batch that fails half-way (a damaged row, an engine that cannot read) is taken back
-//! without a trace in those before it.
+//! without a trace in those before it. So is one that changes a row which the engine cannot look up: it could not write
+//! it either, and with it nothing of the group.
 //!
 //! Sessions are held decoded for as long as the group lasts, since every message changes the counts of one: each is
 //! read once and written once a group.
 
 use std::collections::{BTreeMap, HashMap, btree_map};
-use std::iter::Peekable;
 
 use bytes::Bytes;
 
+use super::merged::Merged;
 use super::numbers::Numbers;
-use crate::encoding::{Counters, SessionRow, StoredRecord, key, seal, unseal};
+use crate::encoding::{Counters, SessionRow, StoredRecord, key, seal, seal_of, unseal};
 use crate::{
-    Epoch, ErrorKind, KvRange, KvSnapshot, RecordVersion, Result, Seq, SessionId, SpentNumbers, StoreError,
-    WriteBatch,
+    Certainty, Epoch, ErrorKind, KvRange, KvSnapshot, RecordVersion, Result, Seq, SessionId, SpentNumbers,
+    StoreError, WriteBatch,
 };
 
 /// A snapshot and changes on it.
@@ -37,11 +38,21 @@ pub(super) struct Transaction<'a, S> {
 
 /// What becomes of a row.
 #[derive(Clone)]
-struct Change {
+pub(super) struct Change {
     /// `None`: it is removed.
-    value: Option<Bytes>,
-    /// Whether the snapshot is known to have no such row.
-    is_new: bool,
+    pub(super) value: Option<Bytes>,
+    before: Before,
+}
+
+/// What the snapshot has in the place of a change.
+#[derive(Copy, Clone)]
+enum Before {
+    /// Nobody has looked yet.
+    Unknown,
+    /// Nothing: the key has a number in it that was not given before.
+    New,
+    /// The row with this seal, or none.
+    Row(Option<u32>),
 }
 
 /// What may grow.
@@ -56,6 +67,7 @@ pub(super) struct Room {
 /// A live session as it is now; `None` when there is none.
 struct Held {
     row: Option<SessionRow>,
+    before: Before,
     changed: bool,
 }
 
@@ -79,11 +91,12 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         }
     }
 
-    /// Runs a batch, and takes its changes back if it fails.
+    /// Runs a batch, and takes its changes back if it fails: then nothing of it was applied, whatever the engine says of its
+    /// own failure.
     pub(super) fn all_or_nothing<T>(&mut self, batch: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let retained = self.counters.retained;
         let given = self.numbers.given.len();
-        let result = batch(self);
+        let result = batch(self).and_then(|done| self.look_up_what_changes().map(|()| done));
         if result.is_err() {
             self.counters.retained = retained;
             self.numbers.given.truncate(given);
@@ -102,7 +115,48 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         }
         self.undo.clear();
         self.undo_sessions.clear();
-        result
+        result.map_err(|error| match error.certainty() {
+            Certainty::NotApplied => error,
+            Certainty::Unknown => StoreError::not_applied(error.kind(), error.to_string()),
+        })
+    }
+
+    /// Looks up, as it was before, what the batch at hand is the first of the group to change: that is counted, and what
+    /// cannot be looked up cannot be written. What is new is looked up unless it is the next row behind another new one: an
+    /// engine that keeps rows in pages has them in one.
+    fn look_up_what_changes(&mut self) -> Result<()> {
+        for (key, _) in self.undo.iter().filter(|(_, replaced)| replaced.is_none()) {
+            let is_known = match self.changes.get(key).map(|change| change.before) {
+                Some(Before::Unknown) => false,
+                Some(Before::New) => self.is_behind_another(key),
+                Some(Before::Row(_)) | None => true,
+            };
+            if !is_known {
+                let before = Before::of(self.snapshot.get(key)?.as_deref());
+                if let Some(change) = self.changes.get_mut(key)
+                    && let Before::Unknown = change.before
+                {
+                    change.before = before;
+                }
+            }
+        }
+        for (id, _) in self.undo_sessions.iter().filter(|(_, replaced)| replaced.is_none()) {
+            if let Some(held) = self.sessions.get_mut(id) {
+                held.before = Before::of(self.snapshot.get(&key::session(*id))?.as_deref());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last change before this one is a new row, too, of the same kind and session.
+    fn is_behind_another(&self, key: &Bytes) -> bool {
+        let of_session = key.len().saturating_sub(size_of::<u64>());
+        let last = self.changes.range(..key.clone()).next_back();
+        last.is_some_and(|(last, change)| {
+            matches!(change.before, Before::New)
+                && last.len() == key.len()
+                && last[..of_session] == key[..of_session]
+        })
     }
 
     /// Refuses what stores something new when there is no room for it.
@@ -116,31 +170,27 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         ))
     }
 
-    /// The changes, with the counters if something changes. What is changed is counted here, once a group, and for that
-    /// each row that is not new is looked up as it was.
-    pub(super) fn into_batch(mut self) -> Result<WriteBatch> {
+    /// The changes, with the counters if something changes. What is changed is counted here, once a group.
+    pub(super) fn into_batch(mut self) -> WriteBatch {
         for (id, held) in self.sessions.drain().filter(|(_, held)| held.changed) {
             let key = key::session(id);
             let value = held.row.map(|row| seal(&key, &row));
-            self.changes.insert(key, Change { value, is_new: false });
+            self.changes.insert(key, Change { value, before: held.before });
         }
         let mut changes = Vec::with_capacity(self.changes.len() + 1);
-        let mut tally = self.counters.tally;
         for (key, change) in self.changes {
-            if let Some(tally) = &mut tally {
-                let before = if change.is_new { None } else { self.snapshot.get(&key)? };
-                tally.change(&key, before.as_deref(), change.value.as_deref());
+            if let Some(tally) = &mut self.counters.tally {
+                tally.change(&key, change.before.seal(), change.value.as_deref().map(seal_of));
             }
             changes.push((key, change.value));
         }
         if !changes.is_empty() {
-            self.counters.tally = tally;
             let key = key::counters();
             let value = seal(&key, self.counters);
             let place = changes.partition_point(|(other, _)| *other < key);
             changes.insert(place, (key, Some(value)));
         }
-        Ok(WriteBatch(changes))
+        WriteBatch(changes)
     }
 
     /// The session, if it has not ended.
@@ -148,7 +198,10 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         if let Some(held) = self.sessions.get(&id) {
             return Ok(held.row.clone());
         }
-        let mut row: Option<SessionRow> = self.snapshot.record(&key::session(id))?;
+        let key = key::session(id);
+        let stored = self.snapshot.get(&key)?;
+        let before = Before::of(stored.as_deref());
+        let mut row: Option<SessionRow> = stored.map(|value| unseal(&key, &value)).transpose()?;
         let mut changed = false;
         if let Some(row) = &mut row
             && let Some(next) = self.spent.next(id, row.next_seq)
@@ -156,7 +209,7 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
             (row.next_seq, changed) = (next, true);
             self.numbers.raised.push((id, next));
         }
-        self.sessions.insert(id, Held { row: row.clone(), changed });
+        self.sessions.insert(id, Held { row: row.clone(), before, changed });
         Ok(row)
     }
 
@@ -172,37 +225,53 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
 
     /// What the live session is from now on; `None`: it is gone.
     pub(super) fn set_live(&mut self, id: SessionId, row: Option<SessionRow>) {
-        let before = self.sessions.insert(id, Held { row, changed: true });
-        self.undo_sessions.push((id, before));
+        let before = self.sessions.get(&id).map_or(Before::Unknown, |held| held.before);
+        let replaced = self.sessions.insert(id, Held { row, before, changed: true });
+        self.undo_sessions.push((id, replaced));
     }
 
     pub(super) fn put<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
         let value = seal(&key, record);
-        self.change(key, Some(value), false);
+        self.change(key, Some(value), Before::Unknown);
     }
 
     /// The same for a row whose key has a number in it that was not given before.
     pub(super) fn put_new<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
         let value = seal(&key, record);
-        self.change(key, Some(value), true);
+        self.change(key, Some(value), Before::New);
     }
 
     pub(super) fn remove(&mut self, key: Bytes) {
-        self.change(key, None, false);
+        self.change(key, None, Before::Unknown);
     }
 
-    fn change(&mut self, key: Bytes, value: Option<Bytes>, is_new: bool) {
-        let before = match self.changes.entry(key.clone()) {
+    /// The same for a row that leads to a record or hangs on one. What the engine cannot read stays: nobody finds it, and no
+    /// end of a record fails for it.
+    pub(super) fn remove_or_leave(&mut self, key: Bytes) -> Result<()> {
+        let before = match self.changes.contains_key(&key) {
+            true => Before::Unknown,
+            false => match self.snapshot.get(&key) {
+                Ok(row) => Before::of(row.as_deref()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
+                Err(error) => return Err(error),
+            },
+        };
+        self.change(key, None, before);
+        Ok(())
+    }
+
+    fn change(&mut self, key: Bytes, value: Option<Bytes>, before: Before) {
+        let replaced = match self.changes.entry(key.clone()) {
             btree_map::Entry::Occupied(mut change) => {
-                let is_new = change.get().is_new;
-                Some(change.insert(Change { value, is_new }))
+                let before = change.get().before;
+                Some(change.insert(Change { value, before }))
             }
             btree_map::Entry::Vacant(place) => {
-                place.insert(Change { value, is_new });
+                place.insert(Change { value, before });
                 None
             }
         };
-        self.undo.push((key, before));
+        self.undo.push((key, replaced));
     }
 
     pub(super) fn next_epoch(&mut self) -> Epoch {
@@ -247,6 +316,20 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     }
 }
 
+impl Before {
+    fn of(row: Option<&[u8]>) -> Before {
+        Before::Row(row.map(seal_of))
+    }
+
+    /// The seal of what was there.
+    fn seal(self) -> Option<u32> {
+        match self {
+            Before::Unknown | Before::New => None,
+            Before::Row(seal) => seal,
+        }
+    }
+}
+
 impl<S: KvSnapshot> KvSnapshot for Transaction<'_, S> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self.changes.get(key) {
@@ -257,76 +340,6 @@ impl<S: KvSnapshot> KvSnapshot for Transaction<'_, S> {
 
     fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
         let changes = self.changes.range(Bytes::copy_from_slice(from)..Bytes::copy_from_slice(to));
-        Box::new(Merged { stored: self.snapshot.range(from, to).peekable(), changes: changes.peekable() })
+        Box::new(Merged::new(self.snapshot.range(from, to), changes))
     }
 }
-
-/// Stored rows and changes in one order; a change hides the row that it changes.
-struct Merged<'a> {
-    stored: Peekable<KvRange<'a>>,
-    changes: Peekable<btree_map::Range<'a, Bytes, Change>>,
-}
-
-impl Iterator for Merged<'_> {
-    type Item = Result<(Bytes, Bytes)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let changed = match (self.stored.peek(), self.changes.peek()) {
-                (Some(Ok((stored, _))), Some((changed, _))) => {
-                    if stored == *changed {
-                        self.stored.next();
-                        continue;
-                    }
-                    *changed < stored
-                }
-                (Some(_), _) => false,
-                (None, Some(_)) => true,
-                (None, None) => return None,
-            };
-            if !changed {
-                return self.stored.next();
-            }
-            if let Some((key, Change { value: Some(value), .. })) = self.changes.next() {
-                return Some(Ok((key.clone(), value.clone())));
-            }
-        }
-    }
-}
-
-/// What is found in a row.
-pub(super) enum Found<R> {
-    Absent,
-    Whole(R),
-    Damaged(StoreError),
-}
-
-/// Reading records instead of bytes.
-pub(super) trait Rows: KvSnapshot {
-    /// The record in the row with this key.
-    fn record<R: StoredRecord>(&self, key: &[u8]) -> Result<Option<R>> {
-        self.get(key)?.map(|value| unseal(key, &value)).transpose()
-    }
-
-    /// The same for those who go on when the record is damaged: to replace it, to remove it, to leave it out.
-    fn look<R: StoredRecord>(&self, key: &[u8]) -> Result<Found<R>> {
-        match self.record(key) {
-            Ok(None) => Ok(Found::Absent),
-            Ok(Some(record)) => Ok(Found::Whole(record)),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Found::Damaged(error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the row is there, whole or damaged.
-    fn has(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.get(key)?.is_some())
-    }
-
-    /// Up to so many keys of a range.
-    fn keys(&self, (from, to): &(Bytes, Bytes), limit: usize) -> Result<Vec<Bytes>> {
-        self.range(from, to).take(limit).map(|row| row.map(|(key, _)| key)).collect()
-    }
-}
-
-impl<S: KvSnapshot> Rows for S {}

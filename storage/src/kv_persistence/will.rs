@@ -3,7 +3,8 @@
 //! A damaged one holds up neither the session nor its end: it stays where it is, and a scan names it.
 
 use crate::encoding::{DueRow, key, key::DueKey};
-use crate::kv_persistence::transaction::{Found, Rows, Transaction};
+use crate::kv_persistence::rows::{Found, Rows};
+use crate::kv_persistence::transaction::Transaction;
 use crate::{Epoch, KvSnapshot, RecordVersion, Result, SessionId, Timestamp, WillRecord};
 
 impl<S: KvSnapshot> Transaction<'_, S> {
@@ -14,7 +15,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         match will.due_at {
             Some(at) if at <= now => Ok(true),
             None if will.will.delay_secs == 0 => {
-                self.move_will(will, now);
+                self.move_will(will, now)?;
                 Ok(true)
             }
             // [MQTT-3.1.3-9]: a new connection before the delay has passed, and the will is not sent.
@@ -31,7 +32,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         for key in &keys {
             let Found::Whole(will) = self.look::<WillRecord>(key)? else { continue };
             if will.due_at.is_none_or(|at| at > now) {
-                self.move_will(will, now);
+                self.move_will(will, now)?;
             }
         }
         Ok(!keys.is_empty())
@@ -47,8 +48,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     ) -> Result<()> {
         let Found::Whole(will) = self.look::<WillRecord>(&key::will(id, epoch))? else { return Ok(()) };
         let after_delay = since.plus_secs(will.will.delay_secs);
-        self.move_will(will, session_ends.map_or(after_delay, |end| end.min(after_delay)));
-        Ok(())
+        self.move_will(will, session_ends.map_or(after_delay, |end| end.min(after_delay)))
     }
 
     /// Removes a will. Answers whether it was there.
@@ -57,7 +57,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         match self.look::<WillRecord>(&key)? {
             Found::Absent => return Ok(false),
             Found::Whole(WillRecord { due_at: Some(at), .. }) => {
-                self.remove(key::due(at, &DueKey::Will(id, epoch)));
+                self.remove_or_leave(key::due(at, &DueKey::Will(id, epoch)))?;
             }
             Found::Whole(_) | Found::Damaged(_) => {}
         }
@@ -65,12 +65,13 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         Ok(true)
     }
 
-    fn move_will(&mut self, mut will: WillRecord, at: Timestamp) {
+    fn move_will(&mut self, mut will: WillRecord, at: Timestamp) -> Result<()> {
         let item = DueKey::Will(will.session, will.epoch);
         if let Some(before) = will.due_at.replace(at) {
-            self.remove(key::due(before, &item));
+            self.remove_or_leave(key::due(before, &item))?;
         }
         self.put(key::due(at, &item), &DueRow { version: RecordVersion(will.epoch.0) });
         self.put(key::will(will.session, will.epoch), &will);
+        Ok(())
     }
 }

@@ -127,7 +127,7 @@ impl<K: OrderedKv> Writer<K> {
         for (sender, result) in std::mem::take(&mut group.ordered) {
             sender.send(result);
         }
-        let result = changes.and_then(|changes| self.commit(&kv, &changes, group.asked));
+        let result = self.commit(&kv, &changes, group.asked);
         match &result {
             Ok(_) => numbers.settle(&mut self.spent),
             // Nothing of it was written, or the store is done for.
