@@ -92,8 +92,10 @@
 //! the runner of MQTT's normative statements against any broker, in the module `statements`.
 //!
 //! Reading order: [`Factory`], [`Subject`], [`script`] (the words that cases are written in), then [`contract`].
-//! [`faults`] stands apart: stores that fail on command, for the tests of whoever calls a store.
+//! [`faults`] stands apart: stores that fail on command, for the tests of whoever calls a store. So do [`small_disk`] and
+//! [`Backlog`], for tests of what a backend does without room.
 
+mod backlog;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod block_on;
@@ -104,6 +106,7 @@ mod factory;
 mod in_directory;
 pub mod power;
 pub mod script;
+pub mod small_disk;
 #[cfg(feature = "statements")]
 pub mod statements;
 mod subject;
@@ -123,6 +126,7 @@ mod report;
 mod suite;
 mod waiver;
 
+pub use backlog::Backlog;
 pub use block_on::block_on;
 pub use chance::Chance;
 pub use directory::Directory;
