@@ -137,6 +137,10 @@ impl Options {
         {
             return refused("client id, user name, password and will have 65,535 bytes at most");
         }
+        // [MQTT-1.5.4-2], 3.1.1 [MQTT-1.5.3-2]; topics and properties are checked as such.
+        if self.client_id.contains('\0') || self.user_name.as_ref().is_some_and(|name| name.contains('\0')) {
+            return refused("client id and user name do not contain U+0000 [MQTT-1.5.4-2]");
+        }
         let fields = [SESSION_EXPIRY_INTERVAL, RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM, MAXIMUM_PACKET_SIZE];
         if fields.iter().any(|id| self.properties.contains(*id)) {
             return refused("a property that has a field among the options is set there");

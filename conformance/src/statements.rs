@@ -3,7 +3,7 @@
 //! against any broker at an address as well as over an in-memory transport.
 //!
 //! There is no client library in here and no broker: a [`Wire`] sends what a case says, and takes what comes. What binds
-//! clients is listed in the [`manifest`] as pending.
+//! clients is shown of ours by its own tests, which the [`manifest`] lists.
 //!
 //! Reading order: [`Target`] and [`Descriptor`] (what is tested), [`Scene`] and [`Wire`] (the words that cases are written
 //! in), [`Case`] and [`cases`], [`manifest`], then [`run`] and its [`Report`].

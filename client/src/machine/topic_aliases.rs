@@ -21,12 +21,13 @@ impl IncomingAliases {
         alias: Option<u16>,
         maximum: u16,
     ) -> Result<TopicName<'static>, Cause> {
-        let wrong = |statement, what| {
-            Err(Cause::Violation { statement, what, reason: ReasonCode::TopicAliasInvalid })
-        };
         // [MQTT-3.3.2-10]: all from 1 to the maximum are accepted. 3.1.2.11.5: no others.
         if alias.is_some_and(|alias| alias > maximum) {
-            return wrong("MQTT5 3.1.2.11.5", "a topic alias is above the maximum that was announced");
+            return Err(Cause::Violation {
+                statement: "MQTT5 3.1.2.11.5",
+                what: "a topic alias is above the maximum that was announced",
+                reason: ReasonCode::TopicAliasInvalid,
+            });
         }
         match (topic, alias) {
             (Some(topic), None) => Ok(topic.into_owned()),
@@ -35,11 +36,10 @@ impl IncomingAliases {
                 self.0.insert(alias, topic.clone());
                 Ok(topic)
             }
-            // 3.3.2.3.4
-            (None, Some(alias)) => match self.0.get(&alias) {
-                Some(topic) => Ok(topic.clone()),
-                None => wrong("MQTT5 3.3.2.3.4", "a topic alias stands for no topic yet"),
-            },
+            // 3.3.2.3.4: 0x82, other than for one that cannot be.
+            (None, Some(alias)) => self.0.get(&alias).cloned().ok_or_else(|| {
+                Cause::protocol_error("MQTT5 3.3.2.3.4", "a topic alias stands for no topic yet")
+            }),
             (None, None) => Err(Cause::protocol_error("MQTT5 3.3.2.1", "neither a topic nor a topic alias")),
         }
     }

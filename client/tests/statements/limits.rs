@@ -9,12 +9,13 @@ use crate::peer::{Peer, id, lasting, message, publish, publishes, success};
 use crate::statements;
 
 statements! { "limits";
-    no_message_is_above_the_maximum_qos: v5 ["MQTT-3.2.2-11"];
+    no_message_is_above_the_maximum_qos: v5 ["MQTT-3.2.2-11", "U5-19"];
     nothing_is_retained_where_that_is_not_available: v5 ["MQTT-3.2.2-14", "U5-20"];
-    no_packet_is_larger_than_the_server_takes: v5 ["MQTT-3.2.2-15"];
-    aliases_stay_within_the_servers_maximum: v5 ["MQTT-3.2.2-17", "MQTT-3.2.2-18", "MQTT-3.3.2-9"];
-    unacknowledged_messages_stay_within_the_receive_maximum: v5 ["MQTT-3.3.4-7"];
-    a_full_window_delays_messages_alone: v5 ["MQTT-3.3.4-8"];
+    no_packet_is_larger_than_the_server_takes: v5 ["MQTT-3.2.2-15", "U5-5"];
+    aliases_stay_within_the_servers_maximum:
+        v5 ["MQTT-3.2.2-17", "MQTT-3.2.2-18", "MQTT-3.3.2-8", "MQTT-3.3.2-9", "U5-6"];
+    unacknowledged_messages_stay_within_the_receive_maximum: v5 ["MQTT-3.3.4-7", "MQTT-4.9.0-1", "MQTT-4.9.0-2"];
+    a_full_window_delays_messages_alone: v5 ["MQTT-3.3.4-8", "MQTT-4.9.0-3"];
     filters_are_those_that_the_server_knows: v5 ["U5-16", "U5-17", "U5-18"];
     a_message_carries_no_subscription_identifier: v5 ["MQTT-3.3.4-6"];
 }

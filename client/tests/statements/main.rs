@@ -1,21 +1,31 @@
-//! Every normative statement that binds clients, shown of this one in conversations of its machine with a scripted server.
-//! Each test says which statements it shows in which version; `manifest.rs` holds that against the list of all.
+//! Every normative statement that binds clients, alone or as well as servers, shown of this one in conversations of its
+//! machine with a scripted server. Each test says which statements it shows in which version; `manifest.rs` holds that
+//! against the list of all.
 
 #![allow(clippy::unwrap_used, reason = "a test's parts fail with it")]
 
+mod aliases;
 mod authenticating;
 mod connect;
 mod connecting;
 mod ending;
+mod framing;
 mod keep_alive;
 mod limits;
 mod manifest;
 mod order;
 mod packet_ids;
 mod peer;
+mod properties;
+mod qos;
+mod quota;
+mod reasons;
 mod receiving;
+mod session;
 mod subscribing;
+mod text;
 mod transport;
+mod violations;
 
 use opifex_packet::Version;
 

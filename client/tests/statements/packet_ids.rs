@@ -8,7 +8,7 @@ use crate::peer::{Peer, id, publishes};
 use crate::statements;
 
 statements! { "packet_ids";
-    a_new_packet_takes_an_id_that_is_not_in_use: v4 ["MQTT-2.3.1-2"], v5 ["MQTT-2.2.1-3"];
+    a_new_packet_takes_an_id_that_is_not_in_use: v4 ["MQTT-2.3.1-1", "MQTT-2.3.1-2"], v5 ["MQTT-2.2.1-3"];
     what_is_sent_again_keeps_its_id_until_it_is_acknowledged: v4 ["MQTT-2.3.1-3"];
 }
 

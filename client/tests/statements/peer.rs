@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use opifex_client::{Cause, Event, Machine, MemoryStore, Message, Options, Token};
 use opifex_packet::{
-    Connack, DecodeOptions, Decoded, Delivery, Packet, PacketId, Publish, QoS, ReasonCode, Role, TopicName,
-    Version, decode,
+    Connack, DecodeOptions, Decoded, Delivery, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Role,
+    TopicName, Version, decode,
 };
 
 /// See the module's documentation.
@@ -75,6 +75,36 @@ impl Peer {
         self.sent()
     }
 
+    /// The bytes of one packet arrive, right or wrong; answers what the client sends then.
+    pub(crate) fn arrives(&mut self, bytes: &[u8]) -> Vec<Packet<'static>> {
+        match decode(bytes, &self.machine.decode_options()) {
+            Ok(Decoded::Packet { packet, len }) => {
+                assert_eq!(len, bytes.len(), "{bytes:02x?} is one packet");
+                self.machine.received(packet, self.now);
+            }
+            Ok(Decoded::Incomplete { .. }) => panic!("{bytes:02x?} is the front of a packet"),
+            Err(error) => self.machine.malformed(error),
+        }
+        self.sent()
+    }
+
+    /// Bytes arrive that end the connection: the server is told why where there is a word for it (5.0), the application
+    /// gets no message, and nothing is sent any more.
+    pub(crate) fn is_ended_by(&mut self, bytes: &[u8], reason: ReasonCode) -> Cause {
+        self.events();
+        let told = self.version.is_v5().then(|| Packet::from(Disconnect::new(reason)));
+        assert_eq!(self.arrives(bytes), told.into_iter().collect::<Vec<_>>(), "{bytes:02x?}");
+        assert!(self.machine.is_closing(), "{bytes:02x?}");
+        let mut events = self.events();
+        let Some(Event::Disconnected { cause }) = events.pop() else { panic!("{bytes:02x?}: {events:?}") };
+        assert!(
+            !events.iter().any(|event| matches!(event, Event::Message { .. })),
+            "{bytes:02x?}: {events:?}"
+        );
+        assert_eq!(self.passes(600), []);
+        cause
+    }
+
     /// What the client sends, as bytes.
     pub(crate) fn sent_bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -127,6 +157,34 @@ impl Peer {
 
 pub(crate) fn message(payload: &'static str, qos: QoS) -> Message {
     Message::new(TopicName::new("t").unwrap(), payload).with_qos(qos)
+}
+
+/// The connection of a client to which this is all that happens ends.
+pub(crate) fn ends(version: Version, bytes: &[u8], reason: ReasonCode) {
+    Peer::connected(version).is_ended_by(bytes, reason);
+}
+
+/// The bytes of a packet: its first byte, its length, its body.
+pub(crate) fn packet(first_byte: u8, body: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(body.len()).unwrap();
+    assert!(len < 0x80);
+    [&[first_byte, len], body].concat()
+}
+
+/// A field with its length in two bytes before it.
+pub(crate) fn field(bytes: &[u8]) -> Vec<u8> {
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+}
+
+/// The bytes of a QoS 0 PUBLISH. Properties are of 5.0.
+pub(crate) fn publish_bytes(version: Version, topic: &[u8], properties: &[u8]) -> Vec<u8> {
+    let mut body = field(topic);
+    if version.is_v5() {
+        body.push(properties.len().try_into().unwrap());
+        body.extend_from_slice(properties);
+    }
+    body.push(b'm');
+    packet(0x30, &body)
 }
 
 pub(crate) fn id(id: u16) -> PacketId {

@@ -1,7 +1,7 @@
 //! 3.8 SUBSCRIBE, 3.10 UNSUBSCRIBE, and the filters that there can be in them (4.7, 4.8).
 
 use opifex_client::Refusal;
-use opifex_packet::{Properties, Property, QoS, Subscription, TopicFilter, Version};
+use opifex_packet::{Properties, Property, QoS, Subscription, SubscriptionOptions, TopicFilter, Version};
 
 use crate::peer::Peer;
 use crate::statements;
@@ -16,6 +16,7 @@ statements! { "subscribing";
     a_shared_filter_has_a_share_name_and_a_filter: v5 ["MQTT-4.8.2-1", "MQTT-4.8.2-2"];
     a_subscription_identifier_is_one_and_not_0: v5 ["U5-24", "U5-29"];
     options_are_those_that_there_are: v5 ["U5-30"];
+    a_shared_subscription_is_not_without_local: v5 ["MQTT-3.8.3-4"];
 }
 
 /// The body of the one packet that is sent, behind its packet id and (5.0) its empty properties.
@@ -82,6 +83,16 @@ fn a_subscription_identifier_is_one_and_not_0(version: Version) {
         let refused = peer.machine.subscribe(vec![subscription], identifier(values));
         assert!(matches!(refused, Err(Refusal::Forbidden { .. })), "{values:?}: {refused:?}");
         assert_eq!(peer.sent(), []);
+    }
+}
+
+fn a_shared_subscription_is_not_without_local(version: Version) {
+    for (filter, is_allowed) in [("$share/g/a", false), ("a", true)] {
+        let mut peer = Peer::connected(version);
+        let options = SubscriptionOptions { no_local: true, ..SubscriptionOptions::new(QoS::AtMostOnce) };
+        let subscription = Subscription::new(TopicFilter::new(filter).unwrap(), options);
+        let answer = peer.machine.subscribe(vec![subscription], Properties::new());
+        assert_eq!((answer.is_ok(), peer.sent().len()), (is_allowed, usize::from(is_allowed)), "{answer:?}");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::peer::lasting;
 use crate::statements;
 
 statements! { "transport";
-    it_connects_over_tcp: v4 ["MQTT-7.1.2-1"];
+    it_connects_over_tcp: v4 ["MQTT-7.1.2-1"], v5 ["MQTT-4.2.0-1"];
 }
 
 fn it_connects_over_tcp(version: Version) {
@@ -20,7 +20,8 @@ fn it_connects_over_tcp(version: Version) {
         let (mut stream, _) = listener.accept().unwrap();
         let mut hello = [0; 64];
         let len = stream.read(&mut hello).unwrap();
-        stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let accepted: &[u8] = if version.is_v5() { &[0x20, 3, 0, 0, 0] } else { &[0x20, 2, 0, 0] };
+        stream.write_all(accepted).unwrap();
         // Until the client goes.
         let _ = stream.read_to_end(&mut Vec::new());
         hello[..len].to_vec()
@@ -31,5 +32,6 @@ fn it_connects_over_tcp(version: Version) {
         drop(client);
     });
     drop(runtime);
-    assert_eq!(server.join().unwrap()[..8], *b"\x10\x0d\0\x04MQTT");
+    let hello = server.join().unwrap();
+    assert_eq!((hello[0], &hello[2..8], hello[8]), (0x10, &b"\0\x04MQTT"[..], version.level()));
 }

@@ -20,9 +20,16 @@ pub struct Statement {
     pub role: String,
     /// The rule in a few words.
     pub label: String,
-    /// The tests of our client that show it, in `client/tests/statements`: what binds clients, no broker can be asked.
+    /// The tests of our client that show it, in `client/tests/statements`: what binds clients, no broker can be asked. Where
+    /// the role is `both` they stand beside the cases.
     #[serde(default)]
     pub client_tests: Vec<String>,
+    /// Why a statement whose role is `both` has nothing that a client can be tested on.
+    #[serde(default)]
+    pub client_exempt: Option<String>,
+    /// What a statement whose role is `both` has no test of the client for yet.
+    #[serde(default)]
+    pub client_pending: Option<String>,
     /// The cases that show it.
     #[serde(default)]
     pub cases: Vec<String>,

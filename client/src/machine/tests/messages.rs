@@ -170,9 +170,11 @@ fn aliases_of_the_server_are_resolved_and_kept_to_the_maximum() {
         assert_eq!(message.topic.as_str(), "a");
         assert_eq!(message.properties, Properties::new().with(Property::ContentType("t")));
     }
-    for (topic, alias) in [(None, 1), (Some("a"), 17)] {
+    for (topic, alias, reason) in
+        [(None, 1, ReasonCode::ProtocolError), (Some("a"), 17, ReasonCode::TopicAliasInvalid)]
+    {
         let mut client = Client::connected();
-        assert_eq!(client.gets(aliased(topic, alias)), [disconnect(ReasonCode::TopicAliasInvalid)]);
+        assert_eq!(client.gets(aliased(topic, alias)), [disconnect(reason)]);
         assert!(client.violated().starts_with("MQTT5 3."));
     }
 }
