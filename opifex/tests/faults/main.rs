@@ -20,6 +20,7 @@ mod trace;
 #[path = "../shim/found.rs"]
 mod found;
 
+mod kth_call;
 mod process;
 mod scene;
 

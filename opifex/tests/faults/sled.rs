@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use crate::everything;
+use crate::kth_call::{Came, Fault, every, settle_on_the_healed_disk};
 use crate::process::Process;
 use crate::scene::{Books, Fate, Talk, expect_refused, subscribe, take_all};
 use crate::shim::{Order, Watched};
@@ -14,31 +14,8 @@ use crate::slow;
 
 const SLED: [&str; 4] = ["--storage", "sled", "--durability", "process"];
 
-/// Which calls fail.
-#[derive(Copy, Clone, Debug)]
-struct Fault {
-    orders: [Order; 2],
-    from: u64,
-    to: u64,
-}
-
-/// What became of it.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Came {
-    /// The scene was over before the call.
-    NotSoFar,
-    /// The program refused to start.
-    Refused,
-    /// It served, and went on acknowledging: what failed was no part of the log.
-    WentOn,
-    /// It served, and acknowledged nothing more.
-    Failed,
-}
-
 fn scene(fault: Fault) -> Came {
-    let watched = Watched::new();
-    watched.control().set(fault.orders[1], fault.to);
-    watched.control().set(fault.orders[0], fault.from);
+    let mut watched = fault.watched();
     let mut books = Books::default();
     let mut subscribed = false;
     let mut process = Process::start(&mut watched.serve(&SLED));
@@ -82,45 +59,29 @@ fn scene(fault: Fault) -> Came {
     };
     drop(process);
 
-    watched.control().reset();
-    let mut process = Process::start(&mut watched.serve(&SLED));
-    let Some(address) = process.address() else {
-        panic!("{fault:?}: it does not start on the healed disk: {}", process.said());
-    };
-    if !subscribed {
-        subscribe(address).unwrap();
-    }
-    books.settle(address);
-    assert_eq!(process.stop(), Some(0));
+    settle_on_the_healed_disk(fault, &mut watched, &SLED, &mut books, subscribed);
     println!("{fault:?}: {came:?}, {} acknowledged", books.acknowledged());
     came
 }
 
-fn every(last: u64, step: u64, fault: impl Fn(u64) -> Fault) {
-    let step = if everything() { 1 } else { step };
-    let mut came = Vec::new();
-    let mut k = 1;
-    while k <= last && came.last() != Some(&Came::NotSoFar) {
-        came.push(scene(fault(k)));
-        k += step;
-    }
-    assert_eq!(came.last(), Some(&Came::NotSoFar), "the scene has more calls than {last}");
-    assert!(came.contains(&Came::Refused) && came.contains(&Came::Failed), "{came:?}");
+fn every_fails(last: u64, step: u64, fault: impl Fn(u64) -> Fault) {
+    let came = every(last, step, |k| scene(fault(k)));
+    assert!(came.contains(&Came::Failed), "{came:?}");
 }
 
 #[test]
 fn a_write_that_fails_once_loses_nothing_of_sleds() {
-    every(2_000, 11, |k| Fault { orders: [Order::EioWriteFrom, Order::EioWriteTo], from: k, to: k });
+    every_fails(2_000, 11, Fault::at_write);
 }
 
 #[test]
 fn a_disk_that_fails_every_write_from_some_moment_on_loses_nothing_of_sleds() {
-    every(2_000, 17, |k| Fault { orders: [Order::EioWriteFrom, Order::EioWriteTo], from: k, to: u64::MAX });
+    every_fails(2_000, 17, Fault::from_write);
 }
 
 #[test]
 fn a_flush_that_fails_has_nothing_acknowledged_that_it_was_to_save() {
-    every(200, 7, |k| Fault { orders: [Order::EioSyncFrom, Order::EioSyncTo], from: k, to: k });
+    every_fails(200, 7, Fault::at_sync);
 }
 
 #[test]
