@@ -46,11 +46,13 @@ pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
 
 /// Deals with one page of what is due; answers whether there may be more right now.
 async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
-    shared.unrecorded.retry(shared).await?;
+    let mut failed = match shared.unrecorded.retry(shared).await {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Some(error),
+        retried => retried.map(|()| None)?,
+    };
     let page = shared.store.due(shared.now(), PageLimit::items(PAGE_ITEMS)).await?;
     shared.damage.note(&page.damaged);
     let mut progress = false;
-    let mut failed = None;
     let mut under_way = Vec::new();
     for due in page.items {
         match handle(shared, due, &mut under_way).await {

@@ -19,9 +19,11 @@ impl Unrecorded {
         self.ends.lock().insert(id, (epoch, ops));
     }
 
-    /// Tries again what is left, until the store fails.
+    /// Tries again what is left, until the store fails. What a damaged record keeps from being written holds up none of the
+    /// others, and is the error when all are tried.
     pub(crate) async fn retry<P: Persistence>(&self, shared: &Shared<P>) -> Result<()> {
         let left: Vec<_> = self.ends.lock().iter().map(|(id, end)| (*id, end.clone())).collect();
+        let mut damaged = None;
         for (id, (epoch, ops)) in left {
             let mut batch = Batch::new(Author::Session(id, epoch), shared.durability, shared.now());
             batch.ops = ops;
@@ -30,11 +32,12 @@ impl Unrecorded {
                 Err(error) => Err(error),
             };
             match written {
+                Err(error) if error.kind() == ErrorKind::Corrupt => damaged = Some(error),
                 Err(error) if !is_final(error.kind()) => return Err(error),
                 _ => self.forget(id, epoch),
             }
         }
-        Ok(())
+        damaged.map_or(Ok(()), Err)
     }
 
     fn forget(&self, id: SessionId, epoch: Epoch) {

@@ -28,7 +28,7 @@ const KINDS: [ErrorKind; 9] = [
 ];
 
 /// Every way to fail at a place: refused, unknown, and, of a batch, after it was ordered.
-fn faults(place: Place) -> Vec<Fault> {
+pub(crate) fn faults(place: Place) -> Vec<Fault> {
     let read = matches!(place, Place::Open | Place::Retained | Place::Queue | Place::Due | Place::Scan);
     let mut faults = Vec::new();
     for kind in KINDS {
@@ -67,24 +67,24 @@ fn connack_reason(fault: &Fault) -> ReasonCode {
     }
 }
 
-fn hello() -> Connect<'static> {
+pub(crate) fn hello() -> Connect<'static> {
     connect_durable(Version::V5_0, "c")
 }
 
 /// Two clients that need nothing of the store.
-struct Bystanders {
+pub(crate) struct Bystanders {
     sender: Peer,
     receiver: Peer,
 }
 
 impl Bystanders {
-    async fn new(broker: &Broker<Faulty<Store>>) -> Bystanders {
+    pub(crate) async fn new(broker: &Broker<Faulty<Store>>) -> Bystanders {
         let mut receiver = Peer::v5(broker, "bystander").await;
         receiver.subscribe("beside", QoS::ExactlyOnce).await;
         Bystanders { sender: Peer::v5(broker, "beside").await, receiver }
     }
 
-    async fn are_served(&mut self) {
+    pub(crate) async fn are_served(&mut self) {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
             self.sender.publish("beside", "served", qos).await;
             assert_eq!(self.receiver.receive_text().await, "served");
@@ -135,14 +135,17 @@ async fn goes_on(broker: &Broker<Faulty<Store>>) {
 }
 
 /// The client, with a durable session that is subscribed to "a".
-async fn subscribed(broker: &Broker<Faulty<Store>>) -> Peer {
+pub(crate) async fn subscribed(broker: &Broker<Faulty<Store>>) -> Peer {
     let (mut peer, _) = Peer::connect(broker, hello()).await;
     peer.subscribe("a", QoS::ExactlyOnce).await;
     peer
 }
 
 /// The same, with a message that it has not acknowledged.
-async fn with_message(broker: &Broker<Faulty<Store>>, qos: QoS) -> (Peer, opifex_packet::PacketId) {
+pub(crate) async fn with_message(
+    broker: &Broker<Faulty<Store>>,
+    qos: QoS,
+) -> (Peer, opifex_packet::PacketId) {
     let mut peer = subscribed(broker).await;
     Peer::v5(broker, "s").await.publish("a", "x", qos).await;
     let packet_id = peer.receive_publish().await.delivery.packet_id().unwrap();
@@ -378,82 +381,6 @@ fn a_queue_that_cannot_be_read_ends_the_connection_and_loses_nothing() {
             Peer::refused(broker, hello(), connack_reason(fault)).await;
         },
     );
-}
-
-#[test]
-fn a_session_that_could_not_be_opened_for_its_queue_goes_offline_and_keeps_its_will_to_itself() {
-    Backend::Memory.talk(async || {
-        let store = Faulty::over(Store::new());
-        let broker = broker_over(store.clone()).await;
-        let mut listener = Peer::v5(&broker, "listener").await;
-        listener.subscribe("will", QoS::AtMostOnce).await;
-        subscribed(&broker).await.vanish(&broker).await;
-        let fault = |place, kind| Fault { place, kind, certainty: Certainty::NotApplied, at_commit: false };
-        store.set(fault(Place::Queue, ErrorKind::Corrupt));
-        let (mut peer, _) = Peer::connect(&broker, hello()).await;
-        peer.expect_disconnect(ReasonCode::ImplementationSpecificError).await;
-        let mut short = hello();
-        short.properties = Properties::new().with(Property::SessionExpiryInterval(30));
-        short.will = Some(will("will", "gone", QoS::AtMostOnce));
-        Peer::refused(&broker, short, ReasonCode::ServerUnavailable).await;
-        store.mend();
-        pass_secs(20).await;
-        assert_eq!(broker.stats().sessions, 2);
-        pass_secs(20).await;
-        assert_eq!(broker.stats().sessions, 1, "its expiry has run since");
-        listener.expect_silence().await;
-    });
-}
-
-#[test]
-fn an_end_that_is_not_on_record_is_written_down_later() {
-    Backend::Memory.talk(async || {
-        let store = Faulty::over(Store::new());
-        let broker = broker_over(store.clone()).await;
-        let mut short = connect(Version::V5_0, "c");
-        short.properties.push(Property::SessionExpiryInterval(30));
-        let (mut peer, _) = Peer::connect(&broker, short).await;
-        peer.subscribe("a", QoS::AtLeastOnce).await;
-        Peer::v5(&broker, "s").await.publish("a", "x", QoS::AtLeastOnce).await;
-        let packet_id = peer.receive_publish().await.delivery.packet_id().unwrap();
-        // Its last batch settles, too.
-        store.set(Fault {
-            place: Place::Settle,
-            kind: ErrorKind::Retry,
-            certainty: Certainty::NotApplied,
-            at_commit: false,
-        });
-        peer.feed(Puback::new(packet_id));
-        peer.feed(opifex_packet::Disconnect::new(ReasonCode::Success));
-        peer.flush().await;
-        pass_secs(5).await;
-        assert!(store.mend() > 0);
-        pass_secs(20).await;
-        assert_eq!(broker.stats().sessions, 1);
-        pass_secs(20).await;
-        assert_eq!(broker.stats().sessions, 0, "its expiry has run since");
-    });
-}
-
-#[test]
-fn what_is_due_is_dealt_with_when_the_store_can_be_read_again() {
-    Backend::Memory.talk(async || {
-        for fault in faults(Place::Due) {
-            let store = Faulty::over(Store::new());
-            let broker = broker_over(store.clone()).await;
-            let mut bystanders = Bystanders::new(&broker).await;
-            let mut short = connect(Version::V5_0, "c");
-            short.properties.push(Property::SessionExpiryInterval(5));
-            Peer::connect(&broker, short).await.0.vanish(&broker).await;
-            store.set(fault);
-            pass_secs(20).await;
-            assert_eq!(broker.stats().sessions, 3);
-            bystanders.are_served().await;
-            assert!(store.mend() > 0);
-            pass_secs(2).await;
-            assert_eq!(broker.stats().sessions, 2);
-        }
-    });
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod faults;
 mod flow;
 mod in_flight;
 mod keep_alive;
+mod late_ends;
 mod limits;
 mod local;
 mod properties;

@@ -1,0 +1,114 @@
+//! Ends and deadlines that meet a store which fails: they are written down when it does not, and hold up nothing else.
+
+use opifex_conformance::faults::Faulty;
+use opifex_packet::{Properties, Property, Puback, QoS, ReasonCode, Version};
+use opifex_storage::{Certainty, ErrorKind};
+
+use crate::backend::Backend;
+use crate::faults::{Bystanders, faults, hello, subscribed, with_message};
+use crate::peer::*;
+use crate::place::{Fault, Place};
+use crate::store::Store;
+
+#[test]
+fn a_session_that_could_not_be_opened_for_its_queue_goes_offline_and_keeps_its_will_to_itself() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        let mut listener = Peer::v5(&broker, "listener").await;
+        listener.subscribe("will", QoS::AtMostOnce).await;
+        subscribed(&broker).await.vanish(&broker).await;
+        let fault = |place, kind| Fault { place, kind, certainty: Certainty::NotApplied, at_commit: false };
+        store.set(fault(Place::Queue, ErrorKind::Corrupt));
+        let (mut peer, _) = Peer::connect(&broker, hello()).await;
+        peer.expect_disconnect(ReasonCode::ImplementationSpecificError).await;
+        let mut short = hello();
+        short.properties = Properties::new().with(Property::SessionExpiryInterval(30));
+        short.will = Some(will("will", "gone", QoS::AtMostOnce));
+        Peer::refused(&broker, short, ReasonCode::ServerUnavailable).await;
+        store.mend();
+        pass_secs(20).await;
+        assert_eq!(broker.stats().sessions, 2);
+        pass_secs(20).await;
+        assert_eq!(broker.stats().sessions, 1, "its expiry has run since");
+        listener.expect_silence().await;
+    });
+}
+
+#[test]
+fn an_end_that_is_not_on_record_is_written_down_later() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        let mut short = connect(Version::V5_0, "c");
+        short.properties.push(Property::SessionExpiryInterval(30));
+        let (mut peer, _) = Peer::connect(&broker, short).await;
+        peer.subscribe("a", QoS::AtLeastOnce).await;
+        Peer::v5(&broker, "s").await.publish("a", "x", QoS::AtLeastOnce).await;
+        let packet_id = peer.receive_publish().await.delivery.packet_id().unwrap();
+        // Its last batch settles, too.
+        store.set(Fault {
+            place: Place::Settle,
+            kind: ErrorKind::Retry,
+            certainty: Certainty::NotApplied,
+            at_commit: false,
+        });
+        peer.feed(Puback::new(packet_id));
+        peer.feed(opifex_packet::Disconnect::new(ReasonCode::Success));
+        peer.flush().await;
+        pass_secs(5).await;
+        assert!(store.mend() > 0);
+        pass_secs(20).await;
+        assert_eq!(broker.stats().sessions, 1);
+        pass_secs(20).await;
+        assert_eq!(broker.stats().sessions, 0, "its expiry has run since");
+    });
+}
+
+#[test]
+fn what_is_due_is_dealt_with_when_the_store_can_be_read_again() {
+    Backend::Memory.talk(async || {
+        for fault in faults(Place::Due) {
+            let store = Faulty::over(Store::new());
+            let broker = broker_over(store.clone()).await;
+            let mut bystanders = Bystanders::new(&broker).await;
+            let mut short = connect(Version::V5_0, "c");
+            short.properties.push(Property::SessionExpiryInterval(5));
+            Peer::connect(&broker, short).await.0.vanish(&broker).await;
+            store.set(fault);
+            pass_secs(20).await;
+            assert_eq!(broker.stats().sessions, 3);
+            bystanders.are_served().await;
+            assert!(store.mend() > 0);
+            pass_secs(2).await;
+            assert_eq!(broker.stats().sessions, 2);
+        }
+    });
+}
+
+#[test]
+fn what_is_due_does_not_wait_for_an_end_that_a_damaged_record_keeps_from_being_written_down() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        let (mut peer, packet_id) = with_message(&broker, QoS::AtLeastOnce).await;
+        let mut short = connect(Version::V5_0, "short");
+        short.properties.push(Property::SessionExpiryInterval(10));
+        // Its last batch settles, too.
+        store.set(Fault {
+            place: Place::Settle,
+            kind: ErrorKind::Corrupt,
+            certainty: Certainty::NotApplied,
+            at_commit: false,
+        });
+        peer.feed(Puback::new(packet_id));
+        peer.feed(opifex_packet::Disconnect::new(ReasonCode::Success));
+        peer.flush().await;
+        Peer::connect(&broker, short).await.0.vanish(&broker).await;
+        pass_secs(5).await;
+        assert_eq!(broker.stats().sessions, 2);
+        pass_secs(20).await;
+        assert_eq!(broker.stats().sessions, 1, "the other one's expiry has run");
+        assert!(store.mend() > 2, "it is tried again and again");
+    });
+}
