@@ -209,7 +209,9 @@ fn a_settlement_that_is_on_its_way_when_a_commit_fails_settles_nothing_else() {
         sender.expect_disconnect(ReasonCode::QuotaExceeded).await;
         other.expect(Puback::new(id(77))).await;
         assert_eq!(engine.failed(), 1);
-        assert_eq!(until_disconnected(keeper).await.as_slice(), &[] as &[String]);
+        // What is ordered behind the failure may come before the good-bye; it is not acknowledged, and comes again.
+        let until_then = until_disconnected(keeper).await;
+        assert!(until_then.iter().all(|text| text == "kept"), "{until_then:?}");
         let mut keeper = back(&broker).await;
         assert_eq!(keeper.receive_text().await, "kept");
         keeper.expect_silence().await;

@@ -5,8 +5,8 @@
 use opifex_broker::{Broker, StartError};
 use opifex_conformance::faults::Faulty;
 use opifex_packet::{
-    Connect, Delivery, Packet, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, QoS, ReasonCode,
-    TopicFilter, Unsubscribe, Version,
+    Connect, Delivery, Packet, Properties, Puback, Pubcomp, Pubrec, Pubrel, QoS, ReasonCode, TopicFilter,
+    Unsubscribe, Version,
 };
 use opifex_storage::{Certainty, ErrorKind};
 

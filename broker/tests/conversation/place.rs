@@ -8,6 +8,7 @@ use opifex_storage::{Batch, Certainty, ErrorKind, Op};
 pub(crate) enum Place {
     Open,
     /// A batch with such an operation.
+    GoOffline,
     EndSession,
     Subscribe,
     Unsubscribe,
@@ -59,6 +60,7 @@ impl Place {
         }
         match self {
             Place::Open => At::Open,
+            Place::GoOffline => At::Batch(|batch| any(batch, |op| matches!(op, Op::GoOffline))),
             Place::EndSession => At::Batch(|batch| any(batch, |op| matches!(op, Op::EndSession(_)))),
             Place::Subscribe => At::Batch(|batch| any(batch, |op| matches!(op, Op::Subscribe(_)))),
             Place::Unsubscribe => At::Batch(|batch| any(batch, |op| matches!(op, Op::Unsubscribe(_)))),

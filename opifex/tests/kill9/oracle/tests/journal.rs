@@ -12,7 +12,7 @@ pub(super) const TOPIC: &str = "load/a/0";
 /// A journal that is being written.
 pub(super) struct Journal {
     pub(super) oracle: Oracle,
-    now: Millis,
+    pub(super) now: Millis,
 }
 
 impl Journal {
