@@ -1,7 +1,7 @@
 //! Batches: whether one may be applied, and applying it.
 //!
 //! Everything that can refuse a batch is asked before anything is changed; after that only the engine can fail, and
-//! then the writer rolls the batch back to its savepoint.
+//! then the writer rolls the transaction back and applies the other batches again.
 
 use opifex_packet::TopicName;
 use opifex_storage::{

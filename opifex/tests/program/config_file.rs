@@ -98,6 +98,7 @@ fn every_flag_for_a_limit_wins_over_the_file() {
         ("--max-queued-bytes", "7KiB", "max_queued_bytes = 7168"),
         ("--max-retained-messages", "7", "max_retained_messages = 7"),
         ("--shutdown-timeout", "7m", "shutdown_timeout = \"7m\""),
+        ("--reason-strings", "true", "reason_strings = true"),
     ];
     let help = String::from_utf8(run(&["serve", "--help"], b"").stdout).unwrap();
     let limits = help.split_once("\nLimits").unwrap().1;
