@@ -179,8 +179,9 @@ impl Client {
     }
 
     /// Messages that are for no stream: those of a session's earlier subscriptions, and of streams that were dropped.
-    /// While nobody takes them, QoS 0 messages are dropped, and others stay unacknowledged up to a limit, until a
-    /// subscription that they match is made or this is called. There is one such stream: an earlier one ends.
+    /// While nobody takes them, QoS 0 messages are dropped, and others stay unacknowledged until a subscription that they
+    /// match is made or this is called; after ten seconds they are acknowledged and dropped, too, and a [`Status`] says so:
+    /// a session's earlier messages are lost to a client that subscribes later. There is one such stream: an earlier one ends.
     ///
     /// # Errors
     /// [`Error::Ended`].

@@ -87,7 +87,8 @@ impl Builder {
     }
 
     /// Bytes of messages that are read beyond the capacity of a full subscription (16 MiB). QoS 0 messages above are
-    /// dropped, and a [`Status`](crate::Status) says so; others close the connection, and come again with the next.
+    /// dropped, and a [`Status`](crate::Status) says so; others are as many as the receive maximum lets the server send
+    /// (before 5.0: as it sends).
     #[must_use]
     pub fn unread_bytes(mut self, bytes: usize) -> Self {
         self.unread_bytes = bytes;
