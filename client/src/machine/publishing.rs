@@ -15,8 +15,9 @@ use crate::store::{SessionStore, StoredMessage};
 use crate::{Cause, Message, Refusal, ServerLimits, Token};
 
 impl<S: SessionStore> Machine<S> {
-    /// Accepts a message. Of one above QoS 0 the token comes back with [`Event::PublishDone`]; it may be published
-    /// without a connection, waits for its turn, and is kept over reconnects. QoS 0 goes out at once, and has no token.
+    /// Accepts a message. Of one above QoS 0 the token comes back with [`Event::PublishDone`](crate::Event::PublishDone);
+    /// it may be published without a connection, waits for its turn, and is kept over reconnects. QoS 0 goes out at once,
+    /// and has no token.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`], [`Refusal::Full`] (try again when something is done or written), and at QoS 0
