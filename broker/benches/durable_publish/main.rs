@@ -6,10 +6,10 @@
 //! `cargo bench -p opifex-broker --bench durable_publish -- sqlite|sled [in flight of each publisher, 20]`. The store
 //! lies below the current directory; where a sync costs nothing (a tmpfs) what is left is the processor's work.
 //!
-//! Last runs, 2026-11-23, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.65 [0.61..0.69] and 0.74
-//! [0.57..0.78] with 20 in flight (170,000 to 195,000 acknowledged a second, 900 to 1,000 a sync), 0.38 [0.32..0.41] with 1
-//! (35,000, 48 a sync); sled 0.71 [0.65..0.79] with 20 (100,000, 660 a sync). The aim is 0.70: undecided with 20, missed
-//! with 1.
+//! Last runs, 2026-11-23, c6cd834, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.76 [0.74..0.86]
+//! with 20 in flight (157,000 to 188,000 acknowledged a second, 840 to 920 a sync; the loop's best batch is 4,096, 322,000 a
+//! second), 0.41 [0.37..0.47] with 1 (46,000, 46 a sync); sled 0.67 [0.57..0.73] with 20 (108,000, 656 a sync). The aim is
+//! 0.70. The loop runs a statement for each row; the store one for up to 32.
 
 mod broker_side;
 #[path = "../../../storage-sled/examples/group_commit/bare_loop.rs"]
