@@ -35,14 +35,20 @@ fn sent(packets: &[Packet<'_>], qos: QoS) -> (u16, bool) {
     (publish.delivery.packet_id().unwrap().get(), publish.dup)
 }
 
-fn a_qos_1_message_is_sent_until_puback(version: Version) {
-    let qos = QoS::AtLeastOnce;
+/// A client with two messages on their way, and their packet ids.
+fn with_two_under_way(version: Version, qos: QoS) -> (Peer, u16, u16) {
     let mut peer = Peer::connected(version);
     peer.publish("other", qos);
     let (other, _) = sent(&peer.sent(), qos);
     peer.publish("m", qos);
     let (packet_id, dup) = sent(&peer.sent(), qos);
     assert!(packet_id != other && !dup);
+    (peer, other, packet_id)
+}
+
+fn a_qos_1_message_is_sent_until_puback(version: Version) {
+    let qos = QoS::AtLeastOnce;
+    let (mut peer, other, packet_id) = with_two_under_way(version, qos);
     peer.gets(Puback::new(id(other)));
     // Not again on the same connection, and on each that goes on with the session.
     assert_eq!(peer.passes(20), []);
@@ -70,12 +76,7 @@ fn a_qos_1_message_is_answered_with_its_id_which_then_means_a_new_one(version: V
 
 fn a_qos_2_message_is_sent_until_pubrec_and_its_pubrel_until_pubcomp(version: Version) {
     let qos = QoS::ExactlyOnce;
-    let mut peer = Peer::connected(version);
-    peer.publish("other", qos);
-    let (other, _) = sent(&peer.sent(), qos);
-    peer.publish("m", qos);
-    let (packet_id, dup) = sent(&peer.sent(), qos);
-    assert!(packet_id != other && !dup);
+    let (mut peer, other, packet_id) = with_two_under_way(version, qos);
     peer.gets(Pubrec::new(id(other)));
     peer.gets(Pubcomp::new(id(other)));
     assert_eq!(peer.passes(20), []);

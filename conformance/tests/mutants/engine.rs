@@ -44,15 +44,7 @@ impl Engine {
     /// Goes on with a new store that holds what this makes of each record of the old one.
     pub(crate) fn rebuild(&self, options: MemoryOptions, keep: impl Fn(Record) -> Option<Record>) {
         let new = MemoryStore::with_options(options);
-        for kind in [
-            RecordKind::Session,
-            RecordKind::Ended,
-            RecordKind::Subscription,
-            RecordKind::Queued,
-            RecordKind::Inbound,
-            RecordKind::Will,
-            RecordKind::Retained,
-        ] {
+        for kind in RecordKind::ALL {
             for record in self.all(kind) {
                 let left = match &record {
                     Record::Ended(session, _) => self.entries(session.id),
