@@ -64,8 +64,8 @@ enum Waits {
 struct Leaving {
     reason: ReasonCode,
     properties: Properties<'static>,
-    /// Until then what is under way may come to its end.
-    deadline: Instant,
+    /// Until then what is under way may come to its end; `None` behind it.
+    deadline: Option<Instant>,
     slot: Option<SlotId>,
     /// DISCONNECT is said: so long it may take to be written.
     farewell: Option<Instant>,
@@ -311,9 +311,9 @@ impl Driver {
 
     /// When something else than the machine and the link has to be looked at.
     fn deadline(&self) -> Option<Instant> {
-        let leaving = self.leaving.as_ref().map(|leaving| leaving.deadline);
         // After the farewell the deadline has been looked at.
-        let leaving = leaving.filter(|_| self.leaving.as_ref().is_some_and(|it| it.farewell.is_none()));
+        let leaving = self.leaving.as_ref().filter(|leaving| leaving.farewell.is_none());
+        let leaving = leaving.and_then(|leaving| leaving.deadline);
         [self.asks.deadline(), self.routes.deadline(), leaving].into_iter().flatten().min()
     }
 

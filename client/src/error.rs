@@ -35,7 +35,8 @@ pub enum Error {
     Ended(#[source] Arc<Cause>),
     /// Some messages were not at their end when the time for a disconnect was up.
     #[error(
-        "{0} messages were not acknowledged before the disconnect; a session that is kept still has them"
+        "{0} messages were not at their end before the disconnect; a session that is kept still has those that it had \
+         room for"
     )]
     Unfinished(usize),
 }

@@ -19,6 +19,9 @@ use tokio::sync::broadcast;
 
 use crate::{Cause, Connector, Error, Message, Options, Refusal, Transport};
 
+/// How long what was accepted may take to come to its end when a client is to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
 use builder::Builder;
 use delivery::{Delivery, Pending, Published};
 use inbound::Inbound;
@@ -120,7 +123,7 @@ impl Client {
     /// [`Error::Full`] when it would wait; the message is gone then. [`Error::Ended`].
     pub fn try_enqueue(&self, message: Message) -> Result<Delivery, Error> {
         let bytes = message.payload.len();
-        let slot = self.shared.try_push(|slot| Command::Publish { message, slot }, bytes)?;
+        let slot = self.shared.try_push(bytes, |slot| Command::Publish { message, slot })?;
         Ok(Delivery(Pending::new(&self.shared, slot)))
     }
 
@@ -217,16 +220,16 @@ impl Client {
         self.call(|slot| Other::Reauthenticate { slot }).await.map(drop)
     }
 
-    /// Waits until all that was accepted before is at its end, up to ten seconds, then disconnects. The client ends.
+    /// Waits until all that was accepted is at its end, up to ten seconds, then disconnects, whether or not there is a
+    /// connection. The client ends.
     ///
     /// # Errors
     /// As [`disconnect_with`](Client::disconnect_with).
     pub async fn disconnect(&self) -> Result<(), Error> {
-        self.disconnect_with(ReasonCode::NORMAL_DISCONNECTION, Properties::new(), Duration::from_secs(10))
-            .await
+        self.disconnect_with(ReasonCode::NORMAL_DISCONNECTION, Properties::new(), PATIENCE).await
     }
 
-    /// Waits until all that was accepted before is at its end, at most for `patience`, then disconnects with that reason
+    /// Waits until all that was accepted is at its end, at most for `patience`, then disconnects with that reason
     /// and those properties (5.0): `DisconnectWithWill` has the will published. The client ends.
     ///
     /// # Errors
@@ -263,7 +266,7 @@ impl Client {
     }
 
     async fn call(&self, other: impl FnOnce(SlotId) -> Other) -> Result<Answer, Error> {
-        let slot = self.shared.push(0, |slot| Command::Other(Box::new(other(slot)))).await?;
+        let slot = self.shared.push_other(other).await?;
         Pending::new(&self.shared, slot).answer().await
     }
 }

@@ -11,6 +11,7 @@ use super::asks::{Ask, What};
 use super::link::Link;
 use super::responses::Responses;
 use super::{Driver, FAREWELL, Leaving, Waits};
+use crate::handle::PATIENCE;
 use crate::handle::inbound::Inbound;
 use crate::handle::queue::{Command, Other};
 use crate::handle::slots::{Answer, SlotId};
@@ -20,14 +21,19 @@ use crate::{Error, Message, Refusal};
 impl Driver {
     /// Takes what there is, as far as the machine has room.
     pub(super) fn take_commands(&mut self, now: Instant) {
+        let waiting = self.backlog.len();
         self.shared.take(&mut self.backlog, &mut self.acks);
+        let new = self.backlog.len() > waiting;
         for token in self.acks.drain(..) {
             self.machine.acknowledge(token);
         }
         while let Some(command) = self.backlog.pop_front() {
             if let Err(command) = self.perform(command, now) {
                 self.backlog.push_front(command);
-                return;
+                if new {
+                    self.pass_by(now);
+                }
+                break;
             }
         }
         if self.leaving.is_none() && !self.shared.has_users() {
@@ -36,7 +42,7 @@ impl Driver {
             self.leave(Leaving {
                 reason,
                 properties: Properties::new(),
-                deadline: now,
+                deadline: Some(after(now, PATIENCE)),
                 slot: None,
                 farewell: None,
                 unfinished: 0,
@@ -45,19 +51,30 @@ impl Driver {
         self.send_asks(now);
     }
 
+    /// Publishes alone wait for room: a disconnect must not, which may be the way out.
+    fn pass_by(&mut self, now: Instant) {
+        for command in std::mem::take(&mut self.backlog) {
+            match command {
+                Command::Publish { .. } => self.backlog.push_back(command),
+                Command::Other(other) => self.perform_other(*other, now),
+            }
+        }
+    }
+
     /// Gives the command back when there is no room for it.
     fn perform(&mut self, command: Command, now: Instant) -> Result<(), Command> {
-        let other = match command {
-            Command::Publish { message, slot } => {
-                if !self.machine.has_room(&message) {
-                    return Err(Command::Publish { message, slot });
-                }
-                self.publish(message, slot);
-                return Ok(());
+        match command {
+            Command::Publish { message, slot } if !self.machine.has_room(&message) => {
+                return Err(Command::Publish { message, slot });
             }
-            Command::Other(other) => other,
-        };
-        match *other {
+            Command::Publish { message, slot } => self.publish(message, slot),
+            Command::Other(other) => self.perform_other(*other, now),
+        }
+        Ok(())
+    }
+
+    fn perform_other(&mut self, other: Other, now: Instant) {
+        match other {
             Other::Subscribe { subscriptions, properties, inbound, slot } => {
                 let what = What::Subscribe { subscriptions, inbound };
                 self.ask(what, properties, slot, now);
@@ -73,12 +90,11 @@ impl Driver {
             Other::Reauthenticate { slot } => self.reauthenticate(slot),
             Other::Connected { slot } => self.connected = Some(slot),
             Other::Disconnect { reason, properties, patience, slot } => {
-                let deadline = after(now, patience);
+                let deadline = Some(after(now, patience));
                 let slot = Some(slot);
                 self.leave(Leaving { reason, properties, deadline, slot, farewell: None, unfinished: 0 });
             }
         }
-        Ok(())
     }
 
     fn publish(&mut self, message: Message, slot: SlotId) {
@@ -276,9 +292,13 @@ impl Driver {
         if leaving.farewell.is_some() {
             return false;
         }
-        let unfinished = self.deliveries.len() + self.backlog.len();
+        // It is looked at once: what has to be written behind it has deadlines of its own.
+        leaving.deadline.take_if(|deadline| *deadline <= now);
+        let unacknowledged = if leaving.slot.is_some() { self.deliveries.len() } else { 0 };
+        let unfinished = unacknowledged + self.backlog.len();
         let unwritten = link.is_some() && !self.unwritten.is_empty();
-        let waits = (unfinished > 0 && leaving.deadline > now) || (unwritten && !self.machine.is_connected());
+        let waits =
+            (unfinished > 0 && leaving.deadline.is_some()) || (unwritten && !self.machine.is_connected());
         if waits {
             return false;
         }
@@ -296,7 +316,7 @@ impl Driver {
             }
         }
         leaving.farewell = Some(after(now, FAREWELL));
-        leaving.unfinished = if leaving.slot.is_some() { unfinished } else { 0 };
+        leaving.unfinished = unfinished;
         true
     }
 }

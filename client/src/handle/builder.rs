@@ -10,7 +10,7 @@ use crate::connector::Once;
 use crate::driver::Driver;
 use crate::handle::authenticator::Authenticator;
 use crate::handle::delivery::Pending;
-use crate::handle::queue::Shared;
+use crate::handle::queue::{Other, Shared};
 use crate::store::{SessionStore, Unstored};
 use crate::{Client, Connector, Error, Options, Reconnect, Refusal, Transport};
 
@@ -131,7 +131,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(QUEUE, QUEUE_BYTES));
         let (statuses, _) = broadcast::channel(STATUSES);
         let client = Client::new(&shared, &statuses, &self);
-        let connected = shared.try_push(crate::handle::queue::Command::connected, 0)?;
+        let connected = shared.push_other(|slot| Other::Connected { slot }).await?;
         let connected = Pending::new(&shared, connected);
         let driver = Driver::new(self, Box::new(connector), Arc::clone(&shared), statuses)?;
         drop(tokio::spawn(driver.run()));

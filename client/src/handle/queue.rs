@@ -59,15 +59,16 @@ pub(crate) enum Other {
 }
 
 impl Command {
-    pub(crate) fn connected(slot: SlotId) -> Self {
-        Command::Other(Box::new(Other::Connected { slot }))
-    }
-
     fn bytes(&self) -> usize {
         match self {
             Command::Publish { message, .. } => message.payload.len() + message.properties.as_bytes().len(),
             Command::Other(_) => 0,
         }
+    }
+
+    /// Whether it may have to wait for room in the session.
+    pub(crate) fn is_publish(&self) -> bool {
+        matches!(self, Command::Publish { .. })
     }
 }
 
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     inner: Mutex<Inner>,
     /// Told when the queue has room again.
     room: Notify,
+    /// Of publishes, and again of other commands.
     capacity: usize,
     capacity_bytes: usize,
 }
@@ -85,6 +87,8 @@ pub(crate) struct Shared {
 struct Inner {
     commands: VecDeque<Command>,
     bytes: usize,
+    /// Commands that are no publishes. They have room of their own, and pass by publishes that wait.
+    others: usize,
     acks: Vec<AckToken>,
     slots: Slots,
     /// Somebody met a full queue.
@@ -117,6 +121,7 @@ impl Shared {
         let inner = Inner {
             commands: VecDeque::new(),
             bytes: 0,
+            others: 0,
             acks: Vec::new(),
             slots: Slots::default(),
             crowded: false,
@@ -131,19 +136,33 @@ impl Shared {
 
     // The handles' side.
 
-    /// Puts a command into the queue, if there is room; it comes back with `Full` if not.
+    /// Puts a publish of so many bytes into the queue, if there is room.
     pub(crate) fn try_push(
         &self,
-        command: impl FnOnce(SlotId) -> Command,
         bytes: usize,
+        command: impl FnOnce(SlotId) -> Command,
+    ) -> Result<SlotId, Error> {
+        self.try_push_of(Some(bytes), command)
+    }
+
+    /// `bytes`: of a publish.
+    fn try_push_of(
+        &self,
+        bytes: Option<usize>,
+        command: impl FnOnce(SlotId) -> Command,
     ) -> Result<SlotId, Error> {
         let mut inner = self.inner.lock();
         if let Some(cause) = &inner.ended {
             return Err(Error::Ended(Arc::clone(cause)));
         }
-        // One that is larger than all the room goes alone.
-        let full = inner.commands.len() >= self.capacity
-            || (inner.bytes + bytes > self.capacity_bytes && !inner.commands.is_empty());
+        let publishes = inner.commands.len() - inner.others;
+        let full = match bytes {
+            // One that is larger than all the room goes alone.
+            Some(bytes) => {
+                publishes >= self.capacity || (publishes > 0 && inner.bytes + bytes > self.capacity_bytes)
+            }
+            None => inner.others >= self.capacity,
+        };
         if full {
             inner.crowded = true;
             return Err(Error::Full);
@@ -151,6 +170,7 @@ impl Shared {
         let slot = inner.slots.open();
         let command = command(slot);
         inner.bytes += command.bytes();
+        inner.others += usize::from(!command.is_publish());
         inner.commands.push_back(command);
         let waker = inner.wake();
         drop(inner);
@@ -158,10 +178,23 @@ impl Shared {
         Ok(slot)
     }
 
-    /// Waits until the queue may have room.
+    /// Puts a publish of so many bytes into the queue; waits for room.
     pub(crate) async fn push(
         &self,
         bytes: usize,
+        command: impl FnOnce(SlotId) -> Command,
+    ) -> Result<SlotId, Error> {
+        self.push_of(Some(bytes), command).await
+    }
+
+    /// Puts another command into the queue. Room for those comes with the driver's next turn.
+    pub(crate) async fn push_other(&self, other: impl FnOnce(SlotId) -> Other) -> Result<SlotId, Error> {
+        self.push_of(None, |slot| Command::Other(Box::new(other(slot)))).await
+    }
+
+    async fn push_of(
+        &self,
+        bytes: Option<usize>,
         command: impl FnOnce(SlotId) -> Command,
     ) -> Result<SlotId, Error> {
         let mut command = Some(command);
@@ -170,7 +203,7 @@ impl Shared {
             let mut room = std::pin::pin!(room);
             // Before the look at the queue: what is freed behind it counts.
             room.as_mut().enable();
-            let pushed = self.try_push(|slot| command.take().expect("it is taken once")(slot), bytes);
+            let pushed = self.try_push_of(bytes, |slot| command.take().expect("it is taken once")(slot));
             match pushed {
                 Err(Error::Full) => room.await,
                 other => return other,
@@ -223,14 +256,21 @@ impl Shared {
 
     // The driver's side.
 
-    /// Takes all commands and acknowledgements; `into` and `acks` are empty.
+    /// Takes all commands and acknowledgements; `acks` is empty. Behind publishes that wait in `into`, only commands that
+    /// are none.
     pub(crate) fn take(&self, into: &mut VecDeque<Command>, acks: &mut Vec<AckToken>) {
         let mut inner = self.inner.lock();
         inner.nudged = false;
         std::mem::swap(&mut inner.acks, acks);
         if into.is_empty() {
             std::mem::swap(&mut inner.commands, into);
-            inner.bytes = 0;
+            (inner.bytes, inner.others) = (0, 0);
+        } else if inner.others > 0 {
+            let (publishes, mut others) =
+                std::mem::take(&mut inner.commands).into_iter().partition(Command::is_publish);
+            inner.commands = publishes;
+            inner.others = 0;
+            into.append(&mut others);
         }
         let crowded = std::mem::take(&mut inner.crowded);
         drop(inner);
@@ -239,11 +279,12 @@ impl Shared {
         }
     }
 
-    /// Whether the driver may sleep; if so, the next user to leave something wakes it. `full`: it has no room for
-    /// commands, only acknowledgements are to wake it.
+    /// Whether the driver may sleep; if so, the next user to leave something wakes it. `has_backlog`: it has no room for
+    /// publishes.
     pub(crate) fn sleep(&self, cx: &Context<'_>, has_backlog: bool) -> bool {
         let mut inner = self.inner.lock();
-        if inner.nudged || !inner.acks.is_empty() || (!has_backlog && !inner.commands.is_empty()) {
+        let commands = if has_backlog { inner.others } else { inner.commands.len() };
+        if inner.nudged || !inner.acks.is_empty() || commands > 0 {
             return false;
         }
         match &mut inner.driver {
@@ -278,7 +319,7 @@ impl Shared {
     pub(crate) fn end(&self, cause: Arc<Cause>) -> VecDeque<Command> {
         let mut inner = self.inner.lock();
         inner.ended = Some(cause);
-        inner.bytes = 0;
+        (inner.bytes, inner.others) = (0, 0);
         inner.acks = Vec::new();
         let commands = std::mem::take(&mut inner.commands);
         drop(inner);

@@ -18,6 +18,9 @@ pub(super) struct KeepAlive {
     last_received: Instant,
     /// When bytes arrived, of whatever packet.
     last_arrived: Instant,
+    /// The last PINGREQ, which may still be on its way to the transport.
+    last_pinged: Instant,
+    /// The first PINGREQ since the last PINGRESP.
     asked: Option<Instant>,
 }
 
@@ -39,6 +42,7 @@ impl KeepAlive {
             last_sent: now,
             last_received: now,
             last_arrived: now,
+            last_pinged: now,
             asked: None,
         }
     }
@@ -60,28 +64,37 @@ impl KeepAlive {
     }
 
     pub(super) fn asked(&mut self, now: Instant) {
-        self.asked = Some(now);
+        self.asked.get_or_insert(now);
+        self.last_pinged = now;
     }
 
-    /// Silence of either side is asked about: a client that only publishes would never learn of a dead server.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if let Some(asked) = self.asked {
-            // An answer may stand behind a packet that is still arriving.
-            return Some(after(asked.max(self.last_arrived), self.response_timeout));
-        }
-        (!self.interval.is_zero()).then(|| self.last_sent.min(self.last_received) + self.interval)
+        [self.ping_at(), self.dead_at()].into_iter().flatten().min()
+    }
+
+    /// Silence of either side is asked about: a client that only publishes would never learn of a dead server. While the
+    /// answer is outstanding, the client goes on saying that it lives.
+    fn ping_at(&self) -> Option<Instant> {
+        let since = match self.asked {
+            Some(_) => self.last_sent.max(self.last_pinged),
+            None => self.last_sent.min(self.last_received),
+        };
+        (!self.interval.is_zero()).then(|| since + self.interval)
+    }
+
+    /// An answer may stand behind a packet that is still arriving.
+    fn dead_at(&self) -> Option<Instant> {
+        self.asked.map(|asked| after(asked.max(self.last_arrived), self.response_timeout))
     }
 
     pub(super) fn due(&self, now: Instant) -> Due {
-        match self.deadline() {
-            Some(deadline) if deadline <= now => {
-                if self.asked.is_some() {
-                    Due::Dead
-                } else {
-                    Due::Ping
-                }
-            }
-            _ => Due::Nothing,
+        let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if is_over(self.dead_at()) {
+            Due::Dead
+        } else if is_over(self.ping_at()) {
+            Due::Ping
+        } else {
+            Due::Nothing
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod bad_servers;
 mod exchanges;
+mod leaving;
 mod order;
 mod publishing;
 mod reconnecting;

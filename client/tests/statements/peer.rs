@@ -68,6 +68,11 @@ impl Peer {
         self.sent()
     }
 
+    /// A part of a packet arrives.
+    pub(crate) fn gets_a_part(&mut self) {
+        self.machine.arrived(self.now);
+    }
+
     /// Bytes arrive that are no packet.
     pub(crate) fn gets_bytes(&mut self, bytes: &[u8]) -> Vec<Packet<'static>> {
         let error = decode(bytes, &self.machine.decode_options()).unwrap_err();
