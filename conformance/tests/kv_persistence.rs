@@ -3,6 +3,9 @@
 #[path = "ordered_kv/tree.rs"]
 mod tree;
 
+#[path = "kv_persistence/syncing.rs"]
+mod syncing;
+
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, Mutex};
@@ -25,10 +28,13 @@ use tree::{Seen, Tree};
 struct Script {
     fail_write: Option<StoreError>,
     fail_sync: bool,
+    sync_panics: bool,
     panics: bool,
     is_full: bool,
     /// A sync waits here until the test lets it through.
     gate_closed: bool,
+    /// So many that wait are let through all the same.
+    lets_through: usize,
     at_gate: bool,
     writes: usize,
     syncs: usize,
@@ -93,9 +99,14 @@ impl OrderedKv for Scripted {
         script.syncs += 1;
         script.at_gate = true;
         self.script.1.notify_all();
-        let mut script =
-            self.script.1.wait_while(script, |script| script.gate_closed).expect("nobody panics with it");
+        let shut = |script: &mut Script| script.gate_closed && script.lets_through == 0;
+        let mut script = self.script.1.wait_while(script, shut).expect("nobody panics with it");
         script.at_gate = false;
+        script.lets_through = script.lets_through.saturating_sub(1);
+        if script.sync_panics {
+            drop(script);
+            panic!("the engine panics while it syncs, as the test asked");
+        }
         match script.fail_sync {
             true => Err(StoreError::unknown(ErrorKind::Fatal, "EIO")),
             false => Ok(()),
@@ -131,7 +142,7 @@ fn payloads(store: &Store, id: SessionId) -> Result<Vec<String>> {
     Ok(page.items.iter().map(payload).collect())
 }
 
-fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

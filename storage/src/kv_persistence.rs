@@ -1,7 +1,7 @@
 //! The contract over any ordered key-value engine: [`KvPersistence`].
 //!
 //! One writer thread owns all writing: it takes what waits, orders it over a snapshot, answers the outcomes, writes all
-//! of it as one atomic batch, and syncs once (group commit). Reads come from snapshots, on a reader thread or on the
+//! of it as one atomic batch, and has it synced once (group commit), while the next group is ordered already. Reads come from snapshots, on a reader thread or on the
 //! caller's. There is no runtime here, and no engine.
 //!
 //! Reading order: this file (the handle that the broker has), `writer`, `transaction` (rows with changes that are not
@@ -29,6 +29,7 @@ mod oneshot;
 mod page;
 mod reader;
 mod rows;
+mod syncer;
 mod transaction;
 mod writer;
 
@@ -48,7 +49,8 @@ mod will;
 use founding::Founding;
 use mailbox::Mailbox;
 use reader::Reader;
-use writer::{Done, Request, Writer};
+use syncer::{Life, Syncer};
+use writer::{Done, Pace, Request, Writer};
 
 /// A store over an ordered key-value engine. See [`crate::ordered_kv`] for how an engine is brought.
 ///
@@ -82,15 +84,18 @@ impl<K: OrderedKv> KvPersistence<K> {
         let closed = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mailbox::new(declared.max_waiting_batches, declared.max_waiting_bytes));
         let done = Arc::new(Done::default());
+        let life = Life { closed: Arc::clone(&closed), requests: Arc::clone(&requests) };
         let writer = Writer {
             kv: Arc::clone(&kv),
-            requests: Arc::clone(&requests),
-            closed: Arc::clone(&closed),
+            syncer: Syncer::start(&kv, declared.name, life.clone(), declared.durability)?,
+            life,
             done: Arc::clone(&done),
             counters,
             spent: SpentNumbers::default(),
             strongest: declared.durability,
             max_retained: declared.max_retained_messages,
+            max_group: (declared.max_waiting_batches, declared.max_waiting_bytes),
+            pace: Pace::default(),
             unsynced: false,
             dead: false,
         };

@@ -106,8 +106,8 @@ pub trait OrderedKv: Send + Sync + 'static {
     /// `NotApplied` says that nothing happened, and the store goes on; after any other it is closed.
     fn write(&self, batch: &WriteBatch) -> Result<()>;
 
-    /// Returns when everything that was written has reached the declared level of durability. An error is fatal: the
-    /// store answers `Closed` until it is opened again.
+    /// Returns when everything that was written has reached the declared level of durability. Nothing is written meanwhile,
+    /// and snapshots are taken. An error is fatal: the store answers `Closed` until it is opened again.
     fn sync(&self) -> Result<()>;
 }
 

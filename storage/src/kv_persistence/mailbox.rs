@@ -5,18 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How many are expected soon, and how long it is worth to wait for all of them.
+/// How long who takes waits for more.
 #[derive(Copy, Clone)]
-pub(super) struct Gathering {
-    pub(super) expected: usize,
-    pub(super) patience: Duration,
-}
-
-impl Gathering {
-    /// Whoever comes first is taken at once.
-    pub(super) const NONE: Gathering = Gathering { expected: 1, patience: Duration::ZERO };
+pub(super) enum Wait {
+    No,
+    Until(Instant),
+    /// Until it is nudged.
+    UntilNudged,
 }
 
 /// A queue of requests with limits of count and bytes.
@@ -102,6 +99,11 @@ impl<T> Mailbox<T> {
         .await
     }
 
+    /// Whether nothing is inside.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     fn has_room(&self, state: &State<T>, bytes: usize) -> bool {
         let fits = state.items.len() < self.max_items && state.bytes.saturating_add(bytes) <= self.max_bytes;
         fits || state.items.is_empty()
@@ -116,8 +118,8 @@ impl<T> Mailbox<T> {
     }
 
     /// Waits for requests and takes them all, and says how many bytes they have; `None` when the mailbox is closed and empty.
-    pub(super) fn take_all(&self, gathering: Gathering) -> Option<(VecDeque<T>, usize)> {
-        let mut state = self.gather(self.lock(), gathering);
+    pub(super) fn take_all(&self) -> Option<(VecDeque<T>, usize)> {
+        let mut state = self.lock();
         while state.items.is_empty() {
             if state.closed {
                 return None;
@@ -125,6 +127,10 @@ impl<T> Mailbox<T> {
             state.sleeps_until = Some(1);
             state = self.filled.wait(state).expect("no holder of this lock panics");
         }
+        Some(self.take(state))
+    }
+
+    fn take(&self, mut state: MutexGuard<'_, State<T>>) -> (VecDeque<T>, usize) {
         state.sleeps_until = None;
         let items = std::mem::take(&mut state.items);
         let bytes = std::mem::take(&mut state.bytes);
@@ -133,25 +139,35 @@ impl<T> Mailbox<T> {
         if let Some(waker) = next {
             waker.wake();
         }
-        Some((items, bytes))
+        (items, bytes)
     }
 
-    /// Waits until as many are inside as are expected, somebody waits for room, or patience has ended.
-    fn gather<'a>(
-        &self,
-        mut state: MutexGuard<'a, State<T>>,
-        Gathering { expected, patience }: Gathering,
-    ) -> MutexGuard<'a, State<T>> {
-        let expected = expected.min(self.max_items);
-        let start = Instant::now();
-        while state.items.len() < expected && state.waiting.is_empty() && !state.closed {
-            let Some(left) = patience.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
-                break;
+    /// Takes what is inside, also nothing: when so many are inside, somebody waits for room, or it is not worth to `wait` any
+    /// more. Whoever makes it so nudges.
+    pub(super) fn take_more(&self, enough: usize, wait: impl Fn() -> Wait) -> (VecDeque<T>, usize) {
+        let mut state = self.lock();
+        while state.items.len() < enough.min(self.max_items) && state.waiting.is_empty() && !state.closed {
+            state.sleeps_until = Some(enough);
+            state = match wait() {
+                Wait::No => break,
+                Wait::Until(end) => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    self.filled.wait_timeout(state, left).expect("no holder of this lock panics").0
+                }
+                Wait::UntilNudged => self.filled.wait(state).expect("no holder of this lock panics"),
             };
-            state.sleeps_until = Some(expected);
-            (state, _) = self.filled.wait_timeout(state, left).expect("no holder of this lock panics");
         }
-        state
+        self.take(state)
+    }
+
+    /// Lets the thread look again whether it is worth to wait.
+    pub(super) fn nudge(&self) {
+        // Who has looked and does not wait yet holds the lock.
+        drop(self.lock());
+        self.filled.notify_all();
     }
 
     /// Refuses further requests; those inside, and then this last one, are still taken. Answers whether it was open:
@@ -199,14 +215,13 @@ impl<T> Drop for Place<'_, T> {
 mod tests {
     use std::future::Future;
     use std::pin::pin;
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, mpsc};
     use std::task::Context;
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
-
-    /// Longer than any test waits: an end of the wait has another cause.
-    const FOREVER: Duration = Duration::from_secs(600);
 
     fn put(mailbox: &Mailbox<u32>, item: u32) {
         let sent = pin!(mailbox.send(item, 1)).poll(&mut Context::from_waker(Waker::noop()));
@@ -218,18 +233,19 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new(8, 100));
         let taken = {
             let mailbox = Arc::clone(&mailbox);
-            thread::spawn(move || mailbox.take_all(Gathering { expected: 3, patience: FOREVER }))
+            thread::spawn(move || mailbox.take_more(3, || Wait::UntilNudged))
         };
         (0..3).for_each(|item| put(&mailbox, item));
-        assert_eq!(taken.join().unwrap().unwrap().0, [0, 1, 2]);
+        assert_eq!(taken.join().unwrap().0, [0, 1, 2]);
     }
 
     #[test]
     fn who_is_expected_and_does_not_come_is_waited_for_only_so_long() {
         let mailbox = Mailbox::new(8, 100);
         put(&mailbox, 0);
-        let patience = Duration::from_millis(1);
-        assert_eq!(mailbox.take_all(Gathering { expected: 3, patience }).unwrap(), ([0].into(), 1));
+        let end = Instant::now() + Duration::from_millis(1);
+        assert_eq!(mailbox.take_more(3, || Wait::Until(end)), ([0].into(), 1));
+        assert_eq!(mailbox.take_more(3, || Wait::No), ([].into(), 0));
     }
 
     #[test]
@@ -239,10 +255,28 @@ mod tests {
         put(&mailbox, 1);
         let mut third = pin!(mailbox.send(2, 1));
         assert!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(
-            mailbox.take_all(Gathering { expected: 3, patience: FOREVER }).unwrap(),
-            ([0, 1].into(), 2)
-        );
+        assert_eq!(mailbox.take_more(3, || Wait::UntilNudged), ([0, 1].into(), 2));
+    }
+
+    #[test]
+    fn who_waits_for_more_ends_when_it_is_nudged_and_worth_it_no_more() {
+        let mailbox = Arc::new(Mailbox::new(8, 100));
+        put(&mailbox, 0);
+        let (looked, has_looked) = mpsc::channel();
+        let busy = Arc::new(AtomicBool::new(true));
+        let taken = {
+            let (mailbox, busy) = (Arc::clone(&mailbox), Arc::clone(&busy));
+            thread::spawn(move || {
+                mailbox.take_more(3, || {
+                    looked.send(()).unwrap();
+                    if busy.load(Ordering::SeqCst) { Wait::UntilNudged } else { Wait::No }
+                })
+            })
+        };
+        has_looked.recv().unwrap();
+        busy.store(false, Ordering::SeqCst);
+        mailbox.nudge();
+        assert_eq!(taken.join().unwrap().0, [0]);
     }
 
     #[test]
@@ -251,9 +285,9 @@ mod tests {
         put(&mailbox, 0);
         let taken = {
             let mailbox = Arc::clone(&mailbox);
-            thread::spawn(move || mailbox.take_all(Gathering { expected: 3, patience: FOREVER }))
+            thread::spawn(move || mailbox.take_more(3, || Wait::UntilNudged))
         };
         mailbox.close(Some(1));
-        assert_eq!(taken.join().unwrap().unwrap().0, [0, 1]);
+        assert_eq!(taken.join().unwrap().0, [0, 1]);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::mailbox::{Gathering, Mailbox};
+use super::mailbox::Mailbox;
 use super::{closed, no_thread, oneshot};
 use crate::{ErrorKind, OrderedKv, Result, StoreError};
 
@@ -23,7 +23,7 @@ impl<K: OrderedKv> Reader<K> {
         let jobs = Arc::new(Mailbox::<Job<K>>::new(MAX_WAITING, usize::MAX));
         let (kv, todo) = (Arc::clone(kv), CloseWhenGone(Arc::clone(&jobs)));
         let run = move || {
-            while let Some((jobs, _)) = todo.0.take_all(Gathering::NONE) {
+            while let Some((jobs, _)) = todo.0.take_all() {
                 jobs.into_iter().for_each(|job| job(&kv));
             }
         };

@@ -21,7 +21,14 @@ use crate::{
 
 /// A snapshot and changes on it.
 pub(super) struct Transaction<'a, S> {
-    snapshot: &'a S,
+    snapshot: S,
+    room: Room,
+    pending: Pending<'a>,
+}
+
+/// What is to be written, while there is no snapshot: an engine without snapshots has a lock for one, which nobody holds while
+/// he waits.
+pub(super) struct Pending<'a> {
     changes: BTreeMap<Bytes, Change>,
     /// What the changes of the batch at hand replaced, oldest first.
     undo: Vec<(Bytes, Option<Change>)>,
@@ -31,7 +38,6 @@ pub(super) struct Transaction<'a, S> {
     /// Numbers of entries that are not given again.
     spent: &'a SpentNumbers,
     numbers: Numbers,
-    room: Room,
     /// Numbers are never taken back: one that somebody may have seen is not given again. What is counted is.
     counters: &'a mut Counters,
 }
@@ -71,103 +77,22 @@ struct Held {
     changed: bool,
 }
 
-impl<'a, S: KvSnapshot> Transaction<'a, S> {
-    pub(super) fn new(
-        snapshot: &'a S,
-        counters: &'a mut Counters,
-        spent: &'a SpentNumbers,
-        room: Room,
-    ) -> Transaction<'a, S> {
-        Transaction {
-            snapshot,
+impl<'a> Pending<'a> {
+    pub(super) fn new(counters: &'a mut Counters, spent: &'a SpentNumbers) -> Pending<'a> {
+        Pending {
             changes: BTreeMap::new(),
             undo: Vec::new(),
             sessions: HashMap::new(),
             undo_sessions: Vec::new(),
             spent,
             numbers: Numbers::default(),
-            room,
             counters,
         }
     }
 
-    /// Runs a batch, and takes its changes back if it fails: then nothing of it was applied, whatever the engine says of its
-    /// own failure.
-    pub(super) fn all_or_nothing<T>(&mut self, batch: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let retained = self.counters.retained;
-        let given = self.numbers.given.len();
-        let result = batch(self).and_then(|done| self.look_up_what_changes().map(|()| done));
-        if result.is_err() {
-            self.counters.retained = retained;
-            self.numbers.given.truncate(given);
-            while let Some((key, before)) = self.undo.pop() {
-                match before {
-                    Some(change) => self.changes.insert(key, change),
-                    None => self.changes.remove(&key),
-                };
-            }
-            while let Some((id, before)) = self.undo_sessions.pop() {
-                match before {
-                    Some(held) => self.sessions.insert(id, held),
-                    None => self.sessions.remove(&id),
-                };
-            }
-        }
-        self.undo.clear();
-        self.undo_sessions.clear();
-        result.map_err(|error| match error.certainty() {
-            Certainty::NotApplied => error,
-            Certainty::Unknown => StoreError::not_applied(error.kind(), error.to_string()),
-        })
-    }
-
-    /// Looks up, as it was before, what the batch at hand is the first of the group to change: that is counted, and what
-    /// cannot be looked up cannot be written. What is new is looked up unless it is the next row behind another new one: an
-    /// engine that keeps rows in pages has them in one.
-    fn look_up_what_changes(&mut self) -> Result<()> {
-        for (key, _) in self.undo.iter().filter(|(_, replaced)| replaced.is_none()) {
-            let is_known = match self.changes.get(key).map(|change| change.before) {
-                Some(Before::Unknown) => false,
-                Some(Before::New) => self.is_behind_another(key),
-                Some(Before::Row(_)) | None => true,
-            };
-            if !is_known {
-                let before = Before::of(self.snapshot.get(key)?.as_deref());
-                if let Some(change) = self.changes.get_mut(key)
-                    && let Before::Unknown = change.before
-                {
-                    change.before = before;
-                }
-            }
-        }
-        for (id, _) in self.undo_sessions.iter().filter(|(_, replaced)| replaced.is_none()) {
-            if let Some(held) = self.sessions.get_mut(id) {
-                held.before = Before::of(self.snapshot.get(&key::session(*id))?.as_deref());
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the last change before this one is a new row, too, of the same kind and session.
-    fn is_behind_another(&self, key: &Bytes) -> bool {
-        let of_session = key.len().saturating_sub(size_of::<u64>());
-        let last = self.changes.range(..key.clone()).next_back();
-        last.is_some_and(|(last, change)| {
-            matches!(change.before, Before::New)
-                && last.len() == key.len()
-                && last[..of_session] == key[..of_session]
-        })
-    }
-
-    /// Refuses what stores something new when there is no room for it.
-    pub(super) fn need_room(&self) -> Result<()> {
-        if self.room.for_growth {
-            return Ok(());
-        }
-        Err(StoreError::not_applied(
-            ErrorKind::Full,
-            "the store has no room: what settles and removes still works",
-        ))
+    /// The numbers that it has given, when there are no more to come.
+    pub(super) fn take_numbers(&mut self) -> Numbers {
+        std::mem::take(&mut self.numbers)
     }
 
     /// The changes, with the counters if something changes. What is changed is counted here, once a group.
@@ -192,10 +117,101 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         }
         WriteBatch(changes)
     }
+}
+
+impl<'a, S: KvSnapshot> Transaction<'a, S> {
+    /// Goes on with what is to be written, over a snapshot of rows that nobody has written since it began.
+    pub(super) fn over(snapshot: S, room: Room, pending: Pending<'a>) -> Transaction<'a, S> {
+        Transaction { snapshot, room, pending }
+    }
+
+    /// Lets the snapshot go.
+    pub(super) fn pause(self) -> Pending<'a> {
+        self.pending
+    }
+
+    /// Runs a batch, and takes its changes back if it fails: then nothing of it was applied, whatever the engine says of its
+    /// own failure.
+    pub(super) fn all_or_nothing<T>(&mut self, batch: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let retained = self.pending.counters.retained;
+        let given = self.pending.numbers.given.len();
+        let result = batch(self).and_then(|done| self.look_up_what_changes().map(|()| done));
+        if result.is_err() {
+            self.pending.counters.retained = retained;
+            self.pending.numbers.given.truncate(given);
+            while let Some((key, before)) = self.pending.undo.pop() {
+                match before {
+                    Some(change) => self.pending.changes.insert(key, change),
+                    None => self.pending.changes.remove(&key),
+                };
+            }
+            while let Some((id, before)) = self.pending.undo_sessions.pop() {
+                match before {
+                    Some(held) => self.pending.sessions.insert(id, held),
+                    None => self.pending.sessions.remove(&id),
+                };
+            }
+        }
+        self.pending.undo.clear();
+        self.pending.undo_sessions.clear();
+        result.map_err(|error| match error.certainty() {
+            Certainty::NotApplied => error,
+            Certainty::Unknown => StoreError::not_applied(error.kind(), error.to_string()),
+        })
+    }
+
+    /// Looks up, as it was before, what the batch at hand is the first of the group to change: that is counted, and what
+    /// cannot be looked up cannot be written. What is new is looked up unless it is the next row behind another new one: an
+    /// engine that keeps rows in pages has them in one.
+    fn look_up_what_changes(&mut self) -> Result<()> {
+        for (key, _) in self.pending.undo.iter().filter(|(_, replaced)| replaced.is_none()) {
+            let is_known = match self.pending.changes.get(key).map(|change| change.before) {
+                Some(Before::Unknown) => false,
+                Some(Before::New) => self.is_behind_another(key),
+                Some(Before::Row(_)) | None => true,
+            };
+            if !is_known {
+                let before = Before::of(self.snapshot.get(key)?.as_deref());
+                if let Some(change) = self.pending.changes.get_mut(key)
+                    && let Before::Unknown = change.before
+                {
+                    change.before = before;
+                }
+            }
+        }
+        for (id, _) in self.pending.undo_sessions.iter().filter(|(_, replaced)| replaced.is_none()) {
+            if let Some(held) = self.pending.sessions.get_mut(id) {
+                held.before = Before::of(self.snapshot.get(&key::session(*id))?.as_deref());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last change before this one is a new row, too, of the same kind and session.
+    fn is_behind_another(&self, key: &Bytes) -> bool {
+        let of_session = key.len().saturating_sub(size_of::<u64>());
+        let last = self.pending.changes.range(..key.clone()).next_back();
+        last.is_some_and(|(last, change)| {
+            matches!(change.before, Before::New)
+                && last.len() == key.len()
+                && last[..of_session] == key[..of_session]
+        })
+    }
+
+    /// Refuses what stores something new when there is no room for it.
+    pub(super) fn need_room(&self) -> Result<()> {
+        if self.room.for_growth {
+            return Ok(());
+        }
+        Err(StoreError::not_applied(
+            ErrorKind::Full,
+            "the store has no room: what settles and removes still works",
+        ))
+    }
 
     /// The session, if it has not ended.
     pub(super) fn live(&mut self, id: SessionId) -> Result<Option<SessionRow>> {
-        if let Some(held) = self.sessions.get(&id) {
+        if let Some(held) = self.pending.sessions.get(&id) {
             return Ok(held.row.clone());
         }
         let key = key::session(id);
@@ -204,30 +220,25 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         let mut row: Option<SessionRow> = stored.map(|value| unseal(&key, &value)).transpose()?;
         let mut changed = false;
         if let Some(row) = &mut row
-            && let Some(next) = self.spent.next(id, row.next_seq)
+            && let Some(next) = self.pending.spent.next(id, row.next_seq)
         {
             (row.next_seq, changed) = (next, true);
-            self.numbers.raised.push((id, next));
+            self.pending.numbers.raised.push((id, next));
         }
-        self.sessions.insert(id, Held { row: row.clone(), before, changed });
+        self.pending.sessions.insert(id, Held { row: row.clone(), before, changed });
         Ok(row)
     }
 
     /// The next number of a session's queue is given.
     pub(super) fn note_given(&mut self, id: SessionId, seq: Seq) {
-        self.numbers.given.push((id, seq));
-    }
-
-    /// The numbers that it has given, when there are no more to come.
-    pub(super) fn take_numbers(&mut self) -> Numbers {
-        std::mem::take(&mut self.numbers)
+        self.pending.numbers.given.push((id, seq));
     }
 
     /// What the live session is from now on; `None`: it is gone.
     pub(super) fn set_live(&mut self, id: SessionId, row: Option<SessionRow>) {
-        let before = self.sessions.get(&id).map_or(Before::Unknown, |held| held.before);
-        let replaced = self.sessions.insert(id, Held { row, before, changed: true });
-        self.undo_sessions.push((id, replaced));
+        let before = self.pending.sessions.get(&id).map_or(Before::Unknown, |held| held.before);
+        let replaced = self.pending.sessions.insert(id, Held { row, before, changed: true });
+        self.pending.undo_sessions.push((id, replaced));
     }
 
     pub(super) fn put<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
@@ -248,7 +259,7 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     /// The same for a row that leads to a record or hangs on one. What the engine cannot read stays: nobody finds it, and no
     /// end of a record fails for it.
     pub(super) fn remove_or_leave(&mut self, key: Bytes) -> Result<()> {
-        let before = match self.changes.contains_key(&key) {
+        let before = match self.pending.changes.contains_key(&key) {
             true => Before::Unknown,
             false => match self.snapshot.get(&key) {
                 Ok(row) => Before::of(row.as_deref()),
@@ -261,7 +272,7 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     }
 
     fn change(&mut self, key: Bytes, value: Option<Bytes>, before: Before) {
-        let replaced = match self.changes.entry(key.clone()) {
+        let replaced = match self.pending.changes.entry(key.clone()) {
             btree_map::Entry::Occupied(mut change) => {
                 let before = change.get().before;
                 Some(change.insert(Change { value, before }))
@@ -271,23 +282,23 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
                 None
             }
         };
-        self.undo.push((key, replaced));
+        self.pending.undo.push((key, replaced));
     }
 
     pub(super) fn next_epoch(&mut self) -> Epoch {
-        self.counters.last_epoch += 1;
-        Epoch(self.counters.last_epoch)
+        self.pending.counters.last_epoch += 1;
+        Epoch(self.pending.counters.last_epoch)
     }
 
     pub(super) fn next_version(&mut self) -> RecordVersion {
-        self.counters.last_version += 1;
-        RecordVersion(self.counters.last_version)
+        self.pending.counters.last_version += 1;
+        RecordVersion(self.pending.counters.last_version)
     }
 
     /// Sees to it that numbers given later are higher than these.
     pub(super) fn raise_counters(&mut self, epoch: Epoch, version: RecordVersion) {
-        self.counters.last_epoch = self.counters.last_epoch.max(epoch.0);
-        self.counters.last_version = self.counters.last_version.max(version.0);
+        self.pending.counters.last_epoch = self.pending.counters.last_epoch.max(epoch.0);
+        self.pending.counters.last_version = self.pending.counters.last_version.max(version.0);
     }
 
     /// How many retained messages there may be.
@@ -297,22 +308,22 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
 
     /// How many retained messages there are.
     pub(super) fn retained_count(&self) -> u64 {
-        self.counters.retained.unwrap_or(0)
+        self.pending.counters.retained.unwrap_or(0)
     }
 
     /// There is one more.
     pub(super) fn count_retained(&mut self) {
-        self.counters.retained = Some(self.retained_count() + 1);
+        self.pending.counters.retained = Some(self.retained_count() + 1);
     }
 
     /// There is one less.
     pub(super) fn uncount_retained(&mut self) {
-        self.counters.retained = Some(self.retained_count().saturating_sub(1));
+        self.pending.counters.retained = Some(self.retained_count().saturating_sub(1));
     }
 
     pub(super) fn next_body(&mut self) -> u64 {
-        self.counters.last_body += 1;
-        self.counters.last_body
+        self.pending.counters.last_body += 1;
+        self.pending.counters.last_body
     }
 }
 
@@ -332,14 +343,14 @@ impl Before {
 
 impl<S: KvSnapshot> KvSnapshot for Transaction<'_, S> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        match self.changes.get(key) {
+        match self.pending.changes.get(key) {
             Some(change) => Ok(change.value.clone()),
             None => self.snapshot.get(key),
         }
     }
 
     fn range(&self, from: &[u8], to: &[u8]) -> KvRange<'_> {
-        let changes = self.changes.range(Bytes::copy_from_slice(from)..Bytes::copy_from_slice(to));
+        let changes = self.pending.changes.range(Bytes::copy_from_slice(from)..Bytes::copy_from_slice(to));
         Box::new(Merged::new(self.snapshot.range(from, to), changes))
     }
 }

@@ -1,26 +1,28 @@
 //! The thread that writes: what waits is ordered, answered, written as one atomic batch and synced once.
 //!
 //! ```text
-//! take all -> order each over one transaction (all or nothing) -> outcomes answered, in one lot
-//!          -> write the transaction's changes -> sync, if somebody asked for more than memory -> receipts resolved
+//! take all -> order each over one transaction (all or nothing) -> outcomes answered, in one lot; again, while the last group is
+//!             synced -> write the transaction's changes -> sync, if somebody asked for more than memory -> receipts resolved
 //! ```
 //!
-//! While a group is written and synced, the next one gathers in the mailbox: the slower the sync, the larger the group.
-//! Those who waited for a commit often come back with their next batch right behind it, and the first of them would be
-//! a group of its own while the others wait for its sync. So the writer waits for as many as the last group had, and
-//! for no longer than a fraction of what that group's commit took.
+//! Another thread syncs (`syncer`). Meanwhile the next group is ordered, and it is written when that sync has ended: the slower
+//! the sync, the larger the group. Those who waited for a commit often come back with their next batch right behind it, and the
+//! first of them would be a group of its own while the others wait for its sync. So the writer waits for as many as the last
+//! group had, and for no longer than a fraction of what that group's commit took.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::closed;
 use super::commitment::{Commitment, Pledge};
-use super::mailbox::{Gathering, Mailbox};
+use super::mailbox::Wait;
+use super::numbers::Numbers;
 use super::oneshot::Sender;
 use super::reader::CloseWhenGone;
-use super::transaction::{Room, Transaction};
+use super::syncer::{Life, Syncer};
+use super::transaction::{Pending, Room, Transaction};
 use crate::encoding::Counters;
 use crate::{
     Batch, Certainty, Durability, ErrorKind, KvSnapshot, OpenSession, OpenedSession, OrderedKv, Outcome,
@@ -56,8 +58,8 @@ pub(super) struct Done {
 /// The writer, before and while it runs.
 pub(super) struct Writer<K> {
     pub(super) kv: Arc<K>,
-    pub(super) requests: Arc<Mailbox<Request>>,
-    pub(super) closed: Arc<AtomicBool>,
+    pub(super) life: Life,
+    pub(super) syncer: Syncer,
     pub(super) done: Arc<Done>,
     pub(super) counters: Counters,
     /// Numbers of entries that were told and not written.
@@ -65,15 +67,29 @@ pub(super) struct Writer<K> {
     pub(super) strongest: Durability,
     /// The most retained messages.
     pub(super) max_retained: Option<usize>,
-    /// Whether something was written that no sync has covered.
+    /// A group takes no more batches than this, and no more bytes of messages.
+    pub(super) max_group: (usize, usize),
+    pub(super) pace: Pace,
+    /// Whether something was written that no sync has covered, or is to cover.
     pub(super) unsynced: bool,
     /// Whether the engine failed: nothing more is asked of it.
     pub(super) dead: bool,
 }
 
+/// What the last group tells of the next.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// How many come back, maybe.
+    expected: usize,
+    /// How long it is worth to wait for them.
+    patience: Duration,
+}
+
 /// A group whose batches have their places: who waits for its commit.
-struct Group {
+pub(super) struct Group {
     pledge: Pledge,
+    /// How many requests it has, and how many bytes of messages.
+    size: (usize, usize),
     /// The strongest level that somebody asked for.
     asked: Durability,
     ordered: Vec<(Sender<Result<Ordered>>, Result<Ordered>)>,
@@ -84,94 +100,117 @@ struct Group {
 impl<K: OrderedKv> Writer<K> {
     /// Writes until the mailbox is closed and empty.
     pub(super) fn run(mut self) {
-        let requests = CloseWhenGone(Arc::clone(&self.requests));
-        let mut gathering = Gathering::NONE;
-        while let Some((requests, bytes)) = requests.0.take_all(gathering) {
-            let expected = requests.len();
-            // Not the time of the contract, which is an argument: how long this engine takes.
-            let start = Instant::now();
-            self.write_group(requests, bytes);
-            let patience = MAX_PATIENCE.min(start.elapsed() / PATIENCE_DIVISOR);
-            gathering = Gathering { expected, patience };
+        let requests = CloseWhenGone(Arc::clone(&self.life.requests));
+        while let Some((requests, bytes)) = requests.0.take_all() {
+            self.dead |= self.syncer.has_failed();
+            if self.dead {
+                requests.into_iter().for_each(|request| refuse(request, &closed()));
+                continue;
+            }
+            let before = self.counters;
+            let mut group = Group::new(requests.len());
+            let (changes, numbers) = self.order(&mut group, requests, bytes);
+            self.commit(group, &changes, numbers, before);
         }
         // Dropped without being closed: what was ordered is not lost for that, and there is nobody to tell.
-        if self.unsynced && !self.dead {
+        if self.syncer.wait() && self.unsynced && !self.dead {
             let _ = self.kv.sync();
         }
     }
 
-    fn write_group(&mut self, requests: VecDeque<Request>, bytes: usize) {
-        self.done.batches.fetch_add(requests.len() as u64, Ordering::Relaxed);
-        let kv = Arc::clone(&self.kv);
-        let ordered = match self.dead {
-            true => Err(closed()),
-            false => kv.snapshot(),
-        };
-        let mut group = Group::new(requests.len());
-        let room = Room { for_growth: kv.has_room(bytes), max_retained: self.max_retained };
-        let Counters { retained, tally, .. } = self.counters;
-        let (changes, numbers) = match ordered {
-            Ok(snapshot) => {
-                let mut transaction = Transaction::new(&snapshot, &mut self.counters, &self.spent, room);
-                for request in requests {
-                    group.order(&mut transaction, request, self.strongest);
+    /// Gives these requests their places, and what comes while nothing can be written yet; answers what is to be written.
+    fn order(
+        &mut self,
+        group: &mut Group,
+        requests: VecDeque<Request>,
+        bytes: usize,
+    ) -> (WriteBatch, Numbers) {
+        let mut pending = Pending::new(&mut self.counters, &self.spent);
+        let mut deadline = None;
+        let mut next = (requests, bytes);
+        while !next.0.is_empty() {
+            let (requests, bytes) = next;
+            group.size = (group.size.0 + requests.len(), group.size.1 + bytes);
+            match self.kv.snapshot() {
+                Ok(snapshot) => {
+                    let room =
+                        Room { for_growth: self.kv.has_room(group.size.1), max_retained: self.max_retained };
+                    let mut transaction = Transaction::over(snapshot, room, pending);
+                    for request in requests {
+                        group.order(&mut transaction, request, self.strongest);
+                    }
+                    pending = transaction.pause();
+                    group.tell_ordered();
                 }
-                let numbers = transaction.take_numbers();
-                (transaction.into_batch(), numbers)
+                Err(error) => requests.into_iter().for_each(|request| refuse(request, &error)),
             }
-            Err(error) => {
-                requests.into_iter().for_each(|request| refuse(request, &error));
-                return;
+            let (has, expected) = (group.size.0, self.pace.expected);
+            let is_full = has >= self.max_group.0 || group.size.1 >= self.max_group.1;
+            if is_full || (has >= expected && !self.syncer.is_busy()) {
+                break;
             }
-        };
-        for (sender, result) in std::mem::take(&mut group.ordered) {
-            sender.send(result);
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.pace.patience);
+            // Who is woken for each of them orders nothing else.
+            let enough = expected.saturating_sub(has).max(expected / 4).max(1);
+            next = self.life.requests.take_more(enough, || {
+                if self.syncer.is_busy() {
+                    Wait::UntilNudged
+                } else if has < expected {
+                    Wait::Until(deadline)
+                } else {
+                    Wait::No
+                }
+            });
         }
-        let result = self.commit(&kv, &changes, group.asked);
-        match &result {
-            Ok(_) => numbers.settle(&mut self.spent),
+        let numbers = pending.take_numbers();
+        (pending.into_batch(), numbers)
+    }
+
+    /// Writes the changes, and has them synced if somebody asked for that; answers the group then.
+    fn commit(&mut self, group: Group, changes: &WriteBatch, numbers: Numbers, before: Counters) {
+        let begun = Instant::now();
+        self.done.batches.fetch_add(group.size.0 as u64, Ordering::Relaxed);
+        if let Err(error) = self.write(changes) {
             // Nothing of it was written, or the store is done for.
-            Err(_) => {
-                self.counters = Counters { retained, tally, ..self.counters };
-                numbers.spend(&mut self.spent);
+            let Counters { retained, tally, .. } = before;
+            self.counters = Counters { retained, tally, ..self.counters };
+            numbers.spend(&mut self.spent);
+            return group.answer(&Err(error));
+        }
+        numbers.settle(&mut self.spent);
+        let (is_alone, size) = (group.size.0 == 1 && self.life.requests.is_empty(), group.size.0);
+        if group.asked == Durability::Memory {
+            group.answer(&Ok(Durability::Memory));
+        } else if !std::mem::take(&mut self.unsynced) {
+            group.answer(&Ok(self.strongest));
+        } else if is_alone || self.strongest == Durability::Memory {
+            self.syncer.sync_here(&*self.kv, group);
+        } else {
+            self.syncer.begin(group);
+        }
+        let took = begun.elapsed().max(self.syncer.took());
+        self.pace = Pace { expected: size, patience: MAX_PATIENCE.min(took / PATIENCE_DIVISOR) };
+    }
+
+    /// Writes the changes, when what was written before is synced as far as it is to be.
+    fn write(&mut self, changes: &WriteBatch) -> Result<()> {
+        if !self.syncer.wait() {
+            self.dead = true;
+            return Err(closed());
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.kv.write(changes).inspect_err(|error| {
+            let passing = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Full);
+            if !passing || error.certainty() == Certainty::Unknown {
+                self.dead = true;
+                self.life.end();
             }
-        }
-        group.answer(&result);
-    }
-
-    /// Writes the changes and syncs if somebody asked for that; answers the level reached.
-    fn commit(&mut self, kv: &K, changes: &WriteBatch, asked: Durability) -> Result<Durability> {
-        if !changes.is_empty() {
-            kv.write(changes).inspect_err(|error| {
-                let passing = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Full);
-                if !passing || error.certainty() == Certainty::Unknown {
-                    self.die();
-                }
-            })?;
-            self.unsynced = true;
-            self.done.commits.fetch_add(1, Ordering::Relaxed);
-        }
-        if asked == Durability::Memory {
-            return Ok(Durability::Memory);
-        }
-        if self.unsynced {
-            kv.sync().map_err(|error| {
-                self.die();
-                StoreError::unknown(
-                    ErrorKind::Fatal,
-                    format!("a sync failed, the store must be opened again: {error}"),
-                )
-            })?;
-            self.unsynced = false;
-        }
-        Ok(self.strongest)
-    }
-
-    /// The engine failed: everything that comes is answered `Closed`.
-    fn die(&mut self) {
-        self.dead = true;
-        self.closed.store(true, Ordering::Release);
-        self.requests.close(None);
+        })?;
+        self.unsynced = true;
+        self.done.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -179,6 +218,7 @@ impl Group {
     fn new(requests: usize) -> Group {
         Group {
             pledge: Pledge::new(),
+            size: (0, 0),
             asked: Durability::Memory,
             ordered: Vec::with_capacity(requests),
             opened: Vec::new(),
@@ -220,7 +260,14 @@ impl Group {
         }
     }
 
-    fn answer(self, result: &Result<Durability>) {
+    /// Answers who has a place since this was called last.
+    fn tell_ordered(&mut self) {
+        for (sender, result) in self.ordered.drain(..) {
+            sender.send(result);
+        }
+    }
+
+    pub(super) fn answer(self, result: &Result<Durability>) {
         self.pledge.resolve(result.clone());
         for (sender, opened) in self.opened {
             sender.send(result.clone().map(|_| opened));
