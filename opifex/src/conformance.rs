@@ -30,9 +30,8 @@ pub(crate) fn conformance(args: &ConformanceArgs) -> Result<ExitCode, Failure> {
         Some(Mqtt::V3_1_1) => vec![Version::V3_1_1],
         Some(Mqtt::V5_0) => vec![Version::V5_0],
     };
-    let concurrency = args.jobs.get();
-    let options =
-        Options { versions, only: args.only.clone(), concurrency, name: name(), ..Options::default() };
+    let options = Options { versions, only: args.only.clone(), name: name(), ..Options::default() };
+    let options = options.with_concurrency(args.jobs.get());
     if options.cases() == 0 {
         let only = args.only.as_deref().unwrap_or_default();
         return Err(Failure::usage(anyhow!("no case shows a statement that begins with {only:?}")));

@@ -1,11 +1,16 @@
 //! The broker holds every statement that binds a server, with every backend.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use opifex_conformance::statements::{CaseReport, CaseVerdict, Report, StatementVerdict};
+use opifex_conformance::statements::manifest::has_test;
+use opifex_conformance::statements::{CaseReport, CaseVerdict, Options, Report, StatementVerdict};
 
 use crate::backend::Backend;
 use crate::house::House;
+use crate::pipe::Pipe;
+use crate::wrong::between::Between;
+use crate::wrong::each;
 
 /// Statements about servers that leave something out which this broker always has, or do something in another way: it takes
 /// subscription identifiers, and sends one copy of a message to overlapping subscriptions.
@@ -112,9 +117,39 @@ fn every_statement_is_held_on_sled() {
     held_on(Backend::Sled);
 }
 
+/// In the time that it has; no case restarts this broker. Time is paused: it is the cases' own that counts.
+#[test]
+fn a_run_of_one_case_at_a_time_comes_to_its_end() {
+    Backend::Memory.talk(|| async {
+        let broker = Arc::new(Pipe::open(House::Plain).await);
+        let somebody_honest = Arc::new(Between::new(broker, || each(|_, _| {})));
+        let options = Options::default().with_concurrency(1);
+        let report = House::Plain.run_at(somebody_honest, options).await;
+        assert_passes(&report);
+        assert!(report.duration > Options::default().run_limit, "{:?}", report.duration);
+    });
+}
+
+#[test]
+fn cases_over_a_restart_that_wait_for_their_turn_begin_when_the_broker_is_there() {
+    for at_once in 1..=8 {
+        Backend::Memory.talk(|| async {
+            let options = Options { only: Some("restart::".to_owned()), ..Options::default() };
+            assert!(options.cases() > 8);
+            let options = Options { concurrency: at_once, ..options };
+            assert_passes(&House::Plain.run_through(options, |broker| broker).await);
+        });
+    }
+}
+
+fn assert_passes(report: &Report) {
+    let failures: String = report.failures().map(|case| report.failure(case)).collect();
+    assert_eq!((failures.as_str(), &report.ended_early), ("", &None));
+}
+
 #[test]
 fn what_is_never_sent_has_its_unit_tests() {
     for (source, name) in UNIT_TESTS {
-        assert!(source.contains(&format!("fn {name}()")), "{name}");
+        assert!(has_test(source, name), "{name}");
     }
 }

@@ -72,7 +72,12 @@ impl House {
         between: impl FnOnce(Arc<dyn Target>) -> Arc<dyn Target>,
     ) -> Report {
         let target = between(Arc::new(Pipe::open(self).await));
-        let options = Options { run_limit: LIMIT, case_limit: LIMIT, ..options };
+        self.run_at(target, Options { run_limit: LIMIT, ..options }).await
+    }
+
+    /// The same against this broker, in the time that the options give.
+    pub(crate) async fn run_at(self, target: Arc<dyn Target>, options: Options) -> Report {
+        let options = Options { case_limit: LIMIT, ..options };
         let descriptor = Descriptor { restart_limit_ms: LIMIT.as_millis() as u64, ..self.descriptor() };
         run(target, descriptor, options, |_: &CaseReport| {}).await.unwrap()
     }

@@ -19,8 +19,6 @@ pub(crate) struct Pipe {
     house: House,
     /// `None` only while it restarts.
     running: Mutex<Option<Running>>,
-    /// Of the paused clock and of the system's.
-    started: (Instant, std::time::Instant),
     /// What becomes of the store between two brokers.
     between: fn(Store) -> Store,
 }
@@ -28,11 +26,14 @@ pub(crate) struct Pipe {
 struct Running {
     broker: Broker<Store>,
     store: Store,
+    /// Of the paused clock and of the system's.
+    started: (Instant, std::time::Instant),
 }
 
 impl Running {
     async fn over(house: House, store: Store) -> Running {
-        Running { broker: house.open(store.clone()).await, store }
+        let started = (Instant::now(), std::time::Instant::now());
+        Running { broker: house.open(store.clone()).await, store, started }
     }
 }
 
@@ -45,26 +46,21 @@ impl Pipe {
     /// The same, with this done to the store at each restart.
     pub(crate) async fn with(house: House, between: fn(Store) -> Store) -> Pipe {
         let running = Running::over(house, Store::new()).await;
-        Pipe {
-            house,
-            running: Mutex::new(Some(running)),
-            started: (Instant::now(), std::time::Instant::now()),
-            between,
-        }
+        Pipe { house, running: Mutex::new(Some(running)), between }
     }
 
     async fn restarted(&self) {
         let mut running = self.running.lock().await;
-        let Running { broker, store } = running.take().unwrap();
+        let Running { broker, store, started } = running.take().unwrap();
         broker.shutdown().await;
         drop(broker);
         // What is left of its connections goes now.
         while store.is_shared() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let ahead = self.started.0.elapsed().saturating_sub(self.started.1.elapsed());
+        let ahead = started.0.elapsed().saturating_sub(started.1.elapsed());
         *running = Some(Running::over(self.house, (self.between)(store)).await);
-        // A broker reads the system's clock once, when it starts, and ours has been ahead of that by then: what the first one
+        // A broker reads the system's clock once, when it starts, and ours is ahead of that since the first one did: what that one
         // wrote down is in the second one's future until it has caught up.
         tokio::time::sleep(ahead).await;
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use opifex_conformance::statements::Options;
-use opifex_packet::Packet;
+use opifex_packet::{Packet, Property};
 
 use crate::backend::Backend;
 use crate::house::House;
 
 mod altering;
 mod authenticating;
-mod between;
+pub(crate) mod between;
 mod connecting;
 mod enduring;
 mod explaining;
@@ -54,6 +54,15 @@ pub(crate) fn each(lie: impl FnMut(Way, &mut Packet<'static>) + Send + 'static) 
     Box::new(move |way, mut packet| {
         lie(way, &mut packet);
         vec![packet]
+    })
+}
+
+/// Passes over the properties of CONNECT that this is true of.
+pub(crate) fn connect_without(unheard: fn(&Property<'_>) -> bool) -> Lie {
+    each(move |way, packet| {
+        if let (Way::In, Packet::Connect(connect)) = (way, packet) {
+            connect.properties = connect.properties.retain(|property| !unheard(property));
+        }
     })
 }
 

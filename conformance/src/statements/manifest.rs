@@ -74,6 +74,20 @@ pub fn is_within(id: &str, prefix: &str) -> bool {
     prefix.ends_with(['.', '-']) || !rest.starts_with(goes_on)
 }
 
+/// Whether this Rust source has a `#[test]` of that name: an attribute of its own line, and nothing but other attributes
+/// between it and the function.
+pub fn has_test(source: &str, name: &str) -> bool {
+    let lines: Vec<_> = source.lines().map(str::trim).collect();
+    let is_named = |line: &str| {
+        let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        function.is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
+    };
+    (0..lines.len()).filter(|&place| is_named(lines[place])).any(|place| {
+        let attributes = lines[..place].iter().rev().take_while(|line| line.starts_with("#["));
+        attributes.into_iter().any(|line| matches!(*line, "#[test]" | "#[tokio::test]"))
+    })
+}
+
 impl Statement {
     /// The part of the standard that a report lists it under: `3.1`, `4.7`.
     pub fn chapter(&self) -> String {
@@ -84,6 +98,22 @@ impl Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_is_more_than_its_name() {
+        assert!(has_test("    #[test]\n    fn one() {\n", "one"));
+        assert!(has_test("#[test]\n#[should_panic]\nasync fn one() {}", "one"));
+        for none in [
+            "// #[test]\n// fn one() {}",
+            "fn one() {}",
+            "#[test]\nfn one_more() {}",
+            "#[test]\nfn other() {}\nfn one() {}",
+            "#[test]\n// fn one() {}\nfn other() {}",
+            "#[test]\nfn other() { one() }",
+        ] {
+            assert!(!has_test(none, "one"), "{none}");
+        }
+    }
 
     #[test]
     fn a_section_holds_its_statements_and_no_longer_number() {

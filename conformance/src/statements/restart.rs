@@ -22,6 +22,8 @@ struct Gathering {
     waiting: usize,
     /// Restarts so far.
     restarts: u64,
+    /// The broker is being restarted.
+    under_way: bool,
 }
 
 impl Gathering {
@@ -53,9 +55,10 @@ impl Restarts {
         Some(Place(self.gathering.clone()))
     }
 
-    /// Whether the broker may be away at this moment.
+    /// Whether the broker may be away at this moment, or is about to be: no case may begin now.
     pub(crate) fn are_under_way(&self) -> bool {
-        self.gathering.borrow().is_complete()
+        let gathering = self.gathering.borrow();
+        gathering.under_way || gathering.is_complete()
     }
 
     /// Restarts whenever all cases wait for it. It ends, with what went wrong, when that fails.
@@ -64,6 +67,7 @@ impl Restarts {
         loop {
             // Whoever sends lives as long as this borrow.
             let _ = gathering.wait_for(Gathering::is_complete).await;
+            self.gathering.send_modify(|gathering| gathering.under_way = true);
             let limit = self.descriptor.restart_limit();
             match timeout(limit, self.restart(&client_id)).await {
                 Ok(Ok(())) => {}
@@ -73,6 +77,7 @@ impl Restarts {
             self.gathering.send_modify(|gathering| {
                 gathering.waiting = 0;
                 gathering.restarts += 1;
+                gathering.under_way = false;
             });
         }
     }

@@ -42,20 +42,31 @@ pub struct Options {
     pub name: String,
 }
 
+/// Cases at a time, unless somebody wants fewer or more.
+const CONCURRENCY: usize = 32;
+/// The longest that a run of so many at a time may take.
+const RUN_LIMIT: Duration = Duration::from_secs(170);
+
 impl Default for Options {
     fn default() -> Options {
         Options {
             versions: vec![Version::V3_1_1, Version::V5_0],
             only: None,
-            concurrency: 32,
+            concurrency: CONCURRENCY,
             case_limit: Duration::from_secs(90),
-            run_limit: Duration::from_secs(170),
+            run_limit: RUN_LIMIT,
             name: "cf".to_owned(),
         }
     }
 }
 
 impl Options {
+    /// So many cases at a time; with fewer than there are by default the run may take as much longer.
+    pub fn with_concurrency(self, concurrency: usize) -> Options {
+        let waves = CONCURRENCY.div_ceil(concurrency.max(1));
+        Options { concurrency, run_limit: RUN_LIMIT * waves as u32, ..self }
+    }
+
     /// How many cases they ask for: one for each version that a case speaks.
     pub fn cases(&self) -> usize {
         invited::cases(self).len()
@@ -151,7 +162,8 @@ struct Run<P> {
 }
 
 impl<P: FnMut(&CaseReport)> Run<P> {
-    /// Runs these cases, so many at a time. Cases that restart the broker do so together: none of them waits for its turn.
+    /// Runs these cases, so many at a time. Of those that restart the broker, the ones under way do so together, and none
+    /// begins meanwhile.
     async fn wave(&mut self, cases: Vec<(&'static Case, Version)>) -> Result<(), EarlyEnd> {
         let restarts = Restarts::new(self.target.clone(), self.descriptor.clone(), self.spoken());
         let mut restarting = pin!(restarts.conduct(format!("{}up", self.options.name)));
@@ -160,7 +172,7 @@ impl<P: FnMut(&CaseReport)> Run<P> {
         let mut under_way: HashMap<Id, CaseReport> = HashMap::new();
         let mut last = None;
         loop {
-            while running.len() < self.options.concurrency.max(1) {
+            while running.len() < self.options.concurrency.max(1) && !restarts.are_under_way() {
                 let Some((case, version)) = waiting.next() else { break };
                 let report = CaseReport::of(case, version);
                 match self.scene(version, &restarts, case) {

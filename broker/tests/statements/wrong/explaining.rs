@@ -1,17 +1,25 @@
 //! Wrong about reasons in words.
 
-use opifex_packet::{Packet, Property};
+use opifex_packet::{Packet, Property, ReasonCode};
 
-use super::{Lie, Way, Wrong, each, wrong_brokers};
+use super::{Way, Wrong, connect_without, each, wrong_brokers};
 use crate::house::House;
 
-/// Passes over the properties of CONNECT that this is true of.
-fn connect_without(unheard: fn(&Property<'_>) -> bool) -> Lie {
-    each(move |way, packet| {
-        if let (Way::In, Packet::Connect(connect)) = (way, packet) {
-            connect.properties = connect.properties.retain(|property| !unheard(property));
+/// Whether an acknowledgement that refuses something says why; `None`: it refuses nothing.
+fn is_explained(packet: &Packet<'_>) -> Option<bool> {
+    let (refuses, properties) = match packet {
+        Packet::Puback(packet) => (packet.reason.is_error(), &packet.properties),
+        Packet::Pubrec(packet) => (packet.reason.is_error(), &packet.properties),
+        Packet::Pubrel(packet) => (packet.reason.is_error(), &packet.properties),
+        Packet::Pubcomp(packet) => (packet.reason.is_error(), &packet.properties),
+        Packet::Suback(packet) => (packet.reasons.iter().any(|reason| reason.is_error()), &packet.properties),
+        // There was nothing to unsubscribe from.
+        Packet::Unsuback(packet) => {
+            (packet.reasons.iter().any(|&reason| reason != ReasonCode::Success), &packet.properties)
         }
-    })
+        _ => return None,
+    };
+    refuses.then(|| properties.reason_string().is_some())
 }
 
 wrong_brokers! {
@@ -47,6 +55,54 @@ wrong_brokers! {
         ],
         drags_along: &[],
         lie: || connect_without(|property| matches!(property, Property::RequestProblemInformation(_))),
+    };
+    it_does_not_answer_where_there_is_no_room_to_explain: Wrong {
+        breaks: &[
+            "MQTT-3.11.2-1", "MQTT-3.4.2-2", "MQTT-3.5.2-2", "MQTT-3.6.2-2", "MQTT-3.7.2-2", "MQTT-3.9.2-1",
+        ],
+        caught_by: &[
+            "reasons::a_puback_leaves_out_a_reason_string_that_is_too_long",
+            "reasons::a_pubrec_leaves_out_a_reason_string_that_is_too_long",
+            "reasons::a_pubrel_leaves_out_a_reason_string_that_is_too_long",
+            "reasons::a_pubcomp_leaves_out_a_reason_string_that_is_too_long",
+            "reasons::a_suback_leaves_out_a_reason_string_that_is_too_long",
+            "reasons::an_unsuback_leaves_out_a_reason_string_that_is_too_long",
+        ],
+        drags_along: &["MQTT-3.1.2-24"],
+        lie: || {
+            let mut limited = false;
+            Box::new(move |way, packet| {
+                if let (Way::In, Packet::Connect(connect)) = (way, &packet) {
+                    limited = connect.properties.maximum_packet_size().is_some();
+                }
+                let swallowed = limited && is_explained(&packet) == Some(false);
+                if swallowed { Vec::new() } else { vec![packet] }
+            })
+        },
+    };
+    it_does_not_answer_who_declines_an_explanation: Wrong {
+        breaks: &["MQTT-3.1.2-29"],
+        caught_by: &[
+            "reasons::a_puback_gives_no_reasons_to_who_declines_them",
+            "reasons::a_pubrec_gives_no_reasons_to_who_declines_them",
+            "reasons::a_pubrel_gives_no_reasons_to_who_declines_them",
+            "reasons::a_pubcomp_gives_no_reasons_to_who_declines_them",
+            "reasons::a_suback_gives_no_reasons_to_who_declines_them",
+            "reasons::an_unsuback_gives_no_reasons_to_who_declines_them",
+        ],
+        drags_along: &[],
+        lie: || {
+            let mut declined = false;
+            Box::new(move |way, mut packet| {
+                if let (Way::In, Packet::Connect(connect)) = (way, &mut packet) {
+                    declined = connect.properties.request_problem_information() == Some(false);
+                    connect.properties = connect
+                        .properties
+                        .retain(|property| !matches!(property, Property::RequestProblemInformation(_)));
+                }
+                if declined && is_explained(&packet) == Some(true) { Vec::new() } else { vec![packet] }
+            })
+        },
     };
     it_adds_user_properties_at_any_length: Wrong {
         breaks: &[

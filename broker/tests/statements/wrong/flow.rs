@@ -28,6 +28,19 @@ wrong_brokers! {
             packet => vec![packet],
         }),
     };
+    it_hangs_on_an_acknowledgement_that_ends_nothing: Wrong {
+        breaks: &["U5-39"],
+        caught_by: &["flow::the_window_never_grows_beyond_its_size"],
+        drags_along: &[],
+        lie: || {
+            let mut hangs = false;
+            Box::new(move |way, packet| {
+                // No case gets so far by itself.
+                hangs |= matches!((way, &packet), (Way::In, Packet::Puback(puback)) if puback.packet_id.get() > 60_000);
+                if hangs { Vec::new() } else { vec![packet] }
+            })
+        },
+    };
     it_answers_nothing_while_the_window_is_full: Wrong {
         breaks: &["MQTT-3.3.4-10", "MQTT-4.9.0-3"],
         caught_by: &["flow::a_full_window_delays_nothing_else"],

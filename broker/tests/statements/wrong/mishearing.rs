@@ -4,7 +4,7 @@ use opifex_packet::{
     Connect, Packet, Properties, Property, RetainHandling, Subscription, TopicFilter, TopicName,
 };
 
-use super::{Lie, Way, Wrong, each, wrong_brokers};
+use super::{Lie, Way, Wrong, connect_without, each, wrong_brokers};
 
 /// Changes the packets that go to the broker.
 fn heard(mut lie: impl FnMut(&mut Packet<'static>) + Send + 'static) -> Lie {
@@ -21,11 +21,6 @@ fn connect(mut lie: impl FnMut(&mut Connect<'static>) + Send + 'static) -> Lie {
             lie(connect);
         }
     })
-}
-
-/// Passes over the properties of CONNECT that this is true of.
-fn connect_without(unheard: fn(&Property<'_>) -> bool) -> Lie {
-    connect(move |connect| connect.properties = connect.properties.retain(|property| !unheard(property)))
 }
 
 fn subscription(mut lie: impl FnMut(&mut Subscription<'static>) + Send + 'static) -> Lie {

@@ -92,20 +92,21 @@ impl Said {
 
 /// The property comes to a client that takes any packet, and makes no packet too long for one that does not.
 async fn left_out(s: &Scene, kind: PacketType, said: Said) -> Outcome {
-    let explained = provoked(s, kind, &[Property::RequestProblemInformation(true)]).await?;
-    let explained = explained.filter(|(properties, _)| said.is_in(properties));
-    let Some((_, len)) = explained else {
-        return Err(Stop::needs(format!("a {said:?} in {kind:?}")));
+    let len = match provoked(s, kind, &[Property::RequestProblemInformation(true)]).await? {
+        Answer::Came { properties, len } if said.is_in(&properties) => len,
+        _ => return Err(Stop::needs(format!("a {said:?} in {kind:?}"))),
     };
     let limit = len as u32 - 1;
     let asks = [Property::RequestProblemInformation(true), Property::MaximumPacketSize(limit)];
-    if let Some((properties, len)) = provoked(s, kind, &asks).await? {
-        ensure!(
-            len <= limit as usize,
-            "a client that takes {limit} bytes got {len}: {kind:?} {properties:?}"
-        );
+    match provoked(s, kind, &asks).await? {
+        Answer::Came { properties, len } => {
+            let which = format!("{kind:?} {properties:?}");
+            ensure!(len <= limit as usize, "a client that takes {limit} bytes got {len}: {which}");
+            Ok(())
+        }
+        // Without the property it fits.
+        other => other.without(kind),
     }
-    Ok(())
 }
 
 /// Neither comes to a client that wants no problem information, and one of them does to one that wants it.
@@ -113,21 +114,42 @@ async fn declined(s: &Scene, kind: PacketType) -> Outcome {
     let explained = |properties: &Properties<'_>| {
         Said::ReasonString.is_in(properties) || Said::UserProperty.is_in(properties)
     };
-    if let Some((properties, _)) = provoked(s, kind, &[Property::RequestProblemInformation(false)]).await? {
-        ensure!(!explained(&properties), "nobody asked for problem information: {kind:?} {properties:?}");
+    let declined = provoked(s, kind, &[Property::RequestProblemInformation(false)]).await?;
+    if let Answer::Came { properties, .. } = &declined {
+        ensure!(!explained(properties), "nobody asked for problem information: {kind:?} {properties:?}");
     }
     let asked = provoked(s, kind, &[Property::RequestProblemInformation(true)]).await?;
-    let explains = asked.is_some_and(|(properties, _)| explained(&properties));
-    s.needs(explains, &format!("a Reason String or User Property in {kind:?}"))
+    let explains = matches!(asked, Answer::Came { properties, .. } if explained(&properties));
+    s.needs(explains, &format!("a Reason String or User Property in {kind:?}"))?;
+    declined.without(kind)
 }
 
-/// Brings a broker that explains itself to do so in a packet of that kind: its properties and its length in bytes. `None`: no
-/// such packet comes.
-async fn provoked(
-    s: &Scene,
-    kind: PacketType,
-    asks: &[Property<'_>],
-) -> Result<Option<(Properties<'static>, usize)>, Stop> {
+/// What a broker says to what should bring it to explain itself.
+#[derive(Debug)]
+enum Answer {
+    /// The packet that was looked for, so many bytes long.
+    Came { properties: Properties<'static>, len: usize },
+    /// The connection ended without it.
+    Ended,
+    /// Nothing, and the connection is open.
+    Nothing,
+}
+
+impl Answer {
+    /// That the packet does not come at all where it need not explain anything: a refusal need not be told, and
+    /// acknowledgements have to come.
+    fn without(self, kind: PacketType) -> Outcome {
+        let may_be_left_out = matches!(kind, PacketType::Connack | PacketType::Disconnect | PacketType::Auth);
+        match self {
+            Answer::Came { .. } => Ok(()),
+            Answer::Ended if may_be_left_out => Ok(()),
+            other => Err(Stop::failed(format!("expected {kind:?} without a word of explanation: {other:?}"))),
+        }
+    }
+}
+
+/// Brings a broker that explains itself to do so in a packet of that kind.
+async fn provoked(s: &Scene, kind: PacketType, asks: &[Property<'_>]) -> Result<Answer, Stop> {
     let mut wire = match kind {
         PacketType::Connack => {
             let (connect, _) = super::connack::refused(s)?;
@@ -158,9 +180,13 @@ async fn provoked(
 }
 
 /// The next packet of that kind, before the end and as long as an answer takes.
-async fn took(wire: &mut Wire, kind: PacketType) -> Result<Option<(Properties<'static>, usize)>, Stop> {
+async fn took(wire: &mut Wire, kind: PacketType) -> Result<Answer, Stop> {
     loop {
-        let Event::Packet(packet) = wire.next().await? else { return Ok(None) };
+        let packet = match wire.next().await? {
+            Event::Packet(packet) => packet,
+            Event::End => return Ok(Answer::Ended),
+            Event::Nothing => return Ok(Answer::Nothing),
+        };
         if packet.packet_type() != kind {
             continue;
         }
@@ -177,7 +203,7 @@ async fn took(wire: &mut Wire, kind: PacketType) -> Result<Option<(Properties<'s
             Packet::Auth(packet) => packet.properties,
             _ => Properties::new(),
         };
-        return Ok(Some((properties, len)));
+        return Ok(Answer::Came { properties, len });
     }
 }
 
