@@ -1,16 +1,19 @@
 //! What becomes due: the broker asks the store once a second (and when a connection ends), claims each item, and does
-//! what it asks for in one batch.
+//! what it asks for in one batch. What the store refuses pauses before it is tried again, and keeps nothing else waiting.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opifex_packet::{QoS, TopicFilter};
 use opifex_storage::{
     Author, Due, DueItem, ErrorKind, Op, PageLimit, Persistence, QueuedState, Result, Seq, SessionId,
+    StoreError,
 };
 
 use crate::connection::end_session;
 use crate::ordered::{Ordered, all_durable};
+use crate::pause::Pause;
 use crate::router::Publisher;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -27,16 +30,9 @@ const PURGE_RECORDS: usize = 1_024;
 
 /// Runs until the broker stops.
 pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
+    let mut refused = Refused::default();
     while !shared.is_stopping() {
-        let more = match look(&shared).await {
-            Ok(more) => more,
-            Err(error) => {
-                shared.trouble.note(&error);
-                tracing::info!(%error, "what is due could not be dealt with");
-                false
-            }
-        };
-        if more {
+        if look(&shared, &mut refused).await {
             tokio::task::yield_now().await;
             continue;
         }
@@ -44,29 +40,76 @@ pub(crate) async fn run<P: Persistence>(shared: Arc<Shared<P>>) {
     }
 }
 
-/// Deals with one page of what is due; answers whether there may be more right now.
-async fn look<P: Persistence>(shared: &Arc<Shared<P>>) -> Result<bool> {
-    let mut failed = match shared.unrecorded.retry(shared).await {
-        Err(error) if error.kind() == ErrorKind::Corrupt => Some(error),
-        retried => retried.map(|()| None)?,
+/// Items that could not be dealt with.
+#[derive(Default)]
+struct Refused {
+    pauses: HashMap<DueItem, Pause>,
+    /// Of the wills among them.
+    bytes: usize,
+}
+
+impl Refused {
+    /// A page that reaches beyond them: they stand in front.
+    fn page_limit(&self) -> PageLimit {
+        let PageLimit { items, bytes } = PageLimit::items(PAGE_ITEMS);
+        PageLimit { items: items + self.pauses.len(), bytes: bytes + self.bytes }
+    }
+
+    fn add(&mut self, item: DueItem, bytes: usize, pause: Pause) {
+        self.bytes += bytes;
+        self.pauses.insert(item, pause);
+    }
+}
+
+/// Deals with one page of what is due; answers whether something was dealt with, so that there may be more right now.
+async fn look<P: Persistence>(shared: &Arc<Shared<P>>, refused: &mut Refused) -> bool {
+    if let Err(error) = shared.unrecorded.retry(shared).await {
+        note(shared, &error);
+    }
+    let page = match shared.store.due(shared.now(), refused.page_limit()).await {
+        Ok(page) => page,
+        Err(error) => {
+            note(shared, &error);
+            return false;
+        }
     };
-    let page = shared.store.due(shared.now(), PageLimit::items(PAGE_ITEMS)).await?;
     shared.damage.note(&page.damaged);
     let mut progress = false;
     let mut under_way = Vec::new();
+    let mut before = std::mem::take(refused);
     for due in page.items {
+        let (item, bytes) =
+            (due.item.clone(), due.will.as_ref().map_or(0, |will| will.will.message.size_bytes()));
+        let mut pause = before.pauses.remove(&item).unwrap_or_default();
+        if !pause.is_over() {
+            refused.add(item, bytes, pause);
+            continue;
+        }
         match handle(shared, due, &mut under_way).await {
             Ok(()) => progress = true,
             // Somebody was faster: a client came back, a message was settled.
             Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Fenced) => {}
             // One item that cannot be dealt with does not hold up the others; it comes again.
-            Err(error) => failed = Some(error),
+            Err(error) => {
+                note(shared, &error);
+                pause.prolong(&error);
+                refused.add(item, bytes, pause);
+            }
         }
     }
     // What is claimed comes again until that is durable.
-    let durable = all_durable(under_way).await;
-    failed.map_or(durable, Err)?;
-    Ok(progress)
+    match all_durable(under_way).await {
+        Ok(()) => progress,
+        Err(error) => {
+            note(shared, &error);
+            false
+        }
+    }
+}
+
+fn note<P: Persistence>(shared: &Shared<P>, error: &StoreError) {
+    shared.trouble.note(error);
+    tracing::debug!(%error, "what is due could not be dealt with");
 }
 
 async fn handle<P: Persistence>(

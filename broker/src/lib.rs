@@ -17,6 +17,7 @@ mod connection;
 mod damage;
 mod due;
 mod ordered;
+mod pause;
 mod recovery;
 mod retaining;
 mod store_trouble;

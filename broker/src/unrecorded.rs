@@ -2,47 +2,94 @@
 //! start. What a process that dies leaves is not here: recovery finds it.
 
 use hashbrown::HashMap;
-use opifex_storage::{Author, Batch, Epoch, ErrorKind, Op, Persistence, Result, SessionId};
+use opifex_storage::{Author, Batch, Epoch, ErrorKind, Op, Persistence, Result, SessionId, StoreError};
 use parking_lot::Mutex;
 
+use crate::pause::Pause;
 use crate::shared::Shared;
+
+/// So many are on their way to the disk together.
+const TOGETHER: usize = 256;
 
 /// The last words of connections, one a session.
 #[derive(Default)]
 pub(crate) struct Unrecorded {
-    ends: Mutex<HashMap<SessionId, (Epoch, Vec<Op>)>>,
+    ends: Mutex<HashMap<SessionId, End>>,
+}
+
+#[derive(Clone)]
+struct End {
+    epoch: Epoch,
+    ops: Vec<Op>,
+    pause: Pause,
 }
 
 impl Unrecorded {
     /// To be written under this epoch. Once somebody has opened the session again it concerns nobody any more.
     pub(crate) fn add(&self, id: SessionId, epoch: Epoch, ops: Vec<Op>) {
-        self.ends.lock().insert(id, (epoch, ops));
+        self.ends.lock().insert(id, End { epoch, ops, pause: Pause::default() });
     }
 
-    /// Tries again what is left, until the store fails. What a damaged record keeps from being written holds up none of the
-    /// others, and is the error when all are tried.
+    /// Tries again what has paused for long enough, until the store fails. What a damaged record keeps from being written
+    /// holds up none of the others. Answers with an error of those that are left.
     pub(crate) async fn retry<P: Persistence>(&self, shared: &Shared<P>) -> Result<()> {
-        let left: Vec<_> = self.ends.lock().iter().map(|(id, end)| (*id, end.clone())).collect();
-        let mut damaged = None;
-        for (id, (epoch, ops)) in left {
-            let mut batch = Batch::new(Author::Session(id, epoch), shared.durability, shared.now());
-            batch.ops = ops;
-            let written = match shared.store.submit(batch).await {
-                Ok(receipt) => receipt.durable().await.map(drop),
-                Err(error) => Err(error),
-            };
-            match written {
-                Err(error) if error.kind() == ErrorKind::Corrupt => damaged = Some(error),
-                Err(error) if !is_final(error.kind()) => return Err(error),
-                _ => self.forget(id, epoch),
+        let mut left = None;
+        for ends in self.to_be_tried().chunks(TOGETHER) {
+            let (mut under_way, mut refused) = (Vec::new(), Vec::new());
+            for (id, end) in ends {
+                let mut batch = Batch::new(Author::Session(*id, end.epoch), shared.durability, shared.now());
+                batch.ops.clone_from(&end.ops);
+                match shared.store.submit(batch).await {
+                    Ok(receipt) => under_way.push((*id, end.epoch, receipt)),
+                    Err(error) => {
+                        let goes_on = error.kind() == ErrorKind::Corrupt || is_final(error.kind());
+                        refused.push((*id, end.epoch, error));
+                        if !goes_on {
+                            break;
+                        }
+                    }
+                }
+            }
+            for (id, epoch, receipt) in under_way {
+                match receipt.durable().await {
+                    Ok(_) => self.forget(id, epoch),
+                    Err(error) => refused.push((id, epoch, error)),
+                }
+            }
+            let mut store_fails = false;
+            for (id, epoch, error) in refused {
+                if self.is_left(id, epoch, &error) {
+                    store_fails |= error.kind() != ErrorKind::Corrupt;
+                    left = Some(error);
+                }
+            }
+            if store_fails {
+                break;
             }
         }
-        damaged.map_or(Ok(()), Err)
+        left.map_or(Ok(()), Err)
+    }
+
+    fn to_be_tried(&self) -> Vec<(SessionId, End)> {
+        let ends = self.ends.lock();
+        ends.iter().filter(|(_, end)| end.pause.is_over()).map(|(id, end)| (*id, end.clone())).collect()
+    }
+
+    /// An end was refused: answers whether it is to be tried again.
+    fn is_left(&self, id: SessionId, epoch: Epoch, error: &StoreError) -> bool {
+        if is_final(error.kind()) {
+            self.forget(id, epoch);
+            return false;
+        }
+        if let Some(end) = self.ends.lock().get_mut(&id).filter(|end| end.epoch == epoch) {
+            end.pause.prolong(error);
+        }
+        true
     }
 
     fn forget(&self, id: SessionId, epoch: Epoch) {
         let mut ends = self.ends.lock();
-        if ends.get(&id).is_some_and(|(of, _)| *of == epoch) {
+        if ends.get(&id).is_some_and(|end| end.epoch == epoch) {
             ends.remove(&id);
         }
     }

@@ -1,5 +1,6 @@
 //! Ends and deadlines that meet a store which fails: they are written down when it does not, and hold up nothing else.
 
+use opifex_broker::Broker;
 use opifex_conformance::faults::Faulty;
 use opifex_packet::{Properties, Property, Puback, QoS, ReasonCode, Version};
 use opifex_storage::{Certainty, ErrorKind};
@@ -9,6 +10,24 @@ use crate::faults::{Bystanders, faults, hello, subscribed, with_message};
 use crate::peer::*;
 use crate::place::{Fault, Place};
 use crate::store::Store;
+
+/// Nothing of this can be written.
+fn damaged(place: Place) -> Fault {
+    Fault { place, kind: ErrorKind::Corrupt, certainty: Certainty::NotApplied, at_commit: false }
+}
+
+/// So many sessions that are over in ten seconds, all of them.
+async fn short_sessions(broker: &Broker<Faulty<Store>>, number: usize) {
+    let mut peers = Vec::new();
+    for index in 0..number {
+        let client = format!("short {index}");
+        let mut short = connect(Version::V5_0, &client);
+        short.properties.push(Property::SessionExpiryInterval(10));
+        peers.push(Peer::connect(broker, short).await.0);
+    }
+    drop(peers);
+    pass_secs(1).await;
+}
 
 #[test]
 fn a_session_that_could_not_be_opened_for_its_queue_goes_offline_and_keeps_its_will_to_itself() {
@@ -92,21 +111,50 @@ fn what_is_due_does_not_wait_for_an_end_that_a_damaged_record_keeps_from_being_w
         let store = Faulty::over(Store::new());
         let broker = broker_over(store.clone()).await;
         let (peer, _) = with_message(&broker, QoS::AtLeastOnce).await;
-        let mut short = connect(Version::V5_0, "short");
-        short.properties.push(Property::SessionExpiryInterval(10));
-        Peer::connect(&broker, short).await.0.vanish(&broker).await;
-        store.set(Fault {
-            place: Place::GoOffline,
-            kind: ErrorKind::Corrupt,
-            certainty: Certainty::NotApplied,
-            at_commit: false,
-        });
+        short_sessions(&broker, 1_000).await;
+        store.set(damaged(Place::GoOffline));
         peer.vanish(&broker).await;
         pass_secs(5).await;
-        assert_eq!(broker.stats().sessions, 2);
-        pass_secs(20).await;
-        assert_eq!(broker.stats().sessions, 1, "the other one's expiry has run");
+        assert_eq!(broker.stats().sessions, 1_001);
+        // Many pages of what is due, and one look.
+        pass_secs(6).await;
+        assert_eq!(broker.stats().sessions, 1, "the others' expiry has run");
         let refused = store.mend();
         assert!(refused > 1, "it is tried again: refused {refused} times");
+    });
+}
+
+#[test]
+fn what_is_due_does_not_wait_for_a_will_that_a_damaged_record_keeps_from_being_published() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        subscribed(&broker).await.vanish(&broker).await;
+        store.set(damaged(Place::Enqueue));
+        // More than a page, by number and by bytes.
+        for index in 0..200 {
+            let client = format!("mortal {index}");
+            let mut mortal = connect_durable(Version::V5_0, &client);
+            mortal.will = Some(will("a", &"x".repeat(10_000), QoS::AtLeastOnce));
+            Peer::connect(&broker, mortal).await.0.vanish(&broker).await;
+        }
+        short_sessions(&broker, 1_000).await;
+        pass_secs(11).await;
+        assert_eq!(broker.stats().sessions, 201, "only those are left that last");
+        assert!(store.mend() >= 200);
+    });
+}
+
+#[test]
+fn the_pauses_between_two_tries_of_what_a_damaged_record_refuses_grow() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        let (peer, _) = with_message(&broker, QoS::AtLeastOnce).await;
+        store.set(damaged(Place::GoOffline));
+        peer.vanish(&broker).await;
+        pass_secs(100).await;
+        let refused = store.mend();
+        assert!((5..10).contains(&refused), "refused {refused} times");
     });
 }
