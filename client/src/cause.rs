@@ -52,6 +52,15 @@ pub enum Cause {
     /// The server did not answer in time.
     #[error("the server did not send {0} in time")]
     Timeout(&'static str),
+    /// Messages above QoS 0 came that no stream took in time. They are not acknowledged; a session that is kept has them.
+    #[error(
+        "messages to {topic:?} are for no stream: begin the streams of a kept session in the builder, take what is \
+         unclaimed, or unsubscribe from what is not wanted"
+    )]
+    Unclaimed {
+        /// Where one of them was published.
+        topic: String,
+    },
     /// The session could not be written down.
     #[error("the session cannot be stored")]
     Store(#[source] io::Error),

@@ -17,6 +17,7 @@ mod link;
 mod responses;
 mod routes;
 mod timer;
+mod unclaimed;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -31,7 +32,7 @@ use tokio::sync::broadcast;
 
 use crate::connector::BoxedTransport;
 use crate::handle::authenticator::Authenticator;
-use crate::handle::builder::Builder;
+use crate::handle::builder::{BegunStream, Builder};
 use crate::handle::queue::{Command, Shared};
 use crate::handle::slots::{Answer, SlotId};
 use crate::handle::status::Status;
@@ -43,7 +44,7 @@ use crate::{AckToken, Cause, Connector, Error, Reconnect, Token};
 use asks::Asks;
 use link::{Link, Step};
 use responses::Responses;
-use routes::Routes;
+use routes::{Fill, Routes};
 use timer::{Timer, now};
 
 /// Rounds of one poll before other tasks have their turn.
@@ -81,7 +82,7 @@ pub(crate) struct Driver {
     statuses: broadcast::Sender<Status>,
     response_timeout: Duration,
     write_timeout: Duration,
-    unread_bytes: usize,
+    unclaimed_timeout: Duration,
 
     /// Commands that the machine has no room for yet.
     backlog: VecDeque<Command>,
@@ -93,6 +94,8 @@ pub(crate) struct Driver {
     unwritten: Vec<SlotId>,
     asks: Asks,
     routes: Routes,
+    /// Streams are full, and more is read for the sake of an answer.
+    reads_on: bool,
     responses: Option<Responses>,
     reauthenticating: Option<SlotId>,
     authenticated: bool,
@@ -107,15 +110,22 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        builder: Builder,
+        mut builder: Builder,
         connector: Box<dyn Connector>,
         shared: Arc<Shared>,
         statuses: broadcast::Sender<Status>,
     ) -> Result<Self, Error> {
-        let mut options = builder.options;
+        let mut options = builder.options.clone();
         // The driver acknowledges when a message is taken from its stream.
         options.manual_acks = true;
         let response_timeout = options.response_timeout;
+        let mut routes = Routes::new(Arc::clone(&shared), builder.unread_bytes);
+        for BegunStream { subscriptions, properties, inbound } in builder.begun.streams.drain(..) {
+            routes.add(subscriptions, properties, inbound, 0, now());
+        }
+        if let Some(inbound) = builder.begun.unclaimed.take() {
+            routes.set_rest(inbound, now());
+        }
         Ok(Driver {
             shared,
             machine: Machine::new(options, builder.store)?,
@@ -125,7 +135,7 @@ impl Driver {
             statuses,
             response_timeout,
             write_timeout: builder.write_timeout,
-            unread_bytes: builder.unread_bytes,
+            unclaimed_timeout: builder.unclaimed_timeout,
             backlog: VecDeque::new(),
             acks: Vec::new(),
             answers: Vec::new(),
@@ -133,7 +143,8 @@ impl Driver {
             deliveries: HashMap::new(),
             unwritten: Vec::new(),
             asks: Asks::default(),
-            routes: Routes::default(),
+            routes,
+            reads_on: false,
             responses: None,
             reauthenticating: None,
             authenticated: false,
@@ -211,12 +222,15 @@ impl Driver {
                     Step::Some => again = true,
                     Step::Over(error) => over = Some(error),
                 }
+            } else if self.routes.fill() == Fill::TooMuch && self.waits_for_server() {
+                // Its answer may never be read; the time for it runs. Whether it lives is not known.
+                self.machine.arrived(now);
             } else {
                 self.machine.not_reading(now);
             }
             self.machine.tick(now);
             self.take_events(now);
-            self.expire(now);
+            again |= self.expire(now);
             self.leave_when_done(now, Some(link));
             match self.write(cx, link, now) {
                 Step::Nothing => {}
@@ -273,14 +287,28 @@ impl Driver {
         if !self.machine.wants_input() || link.unwritten() > MAX_UNWRITTEN {
             return false;
         }
-        !self.routes.is_full() || self.waits_for_server()
+        self.reads_on = false;
+        // CONNACK is read in any case, and so is the end of a connection.
+        if !self.machine.is_connected() {
+            return true;
+        }
+        match self.routes.fill() {
+            Fill::Room => true,
+            Fill::Full => {
+                self.reads_on = self.waits_for_server();
+                self.reads_on
+            }
+            Fill::TooMuch => false,
+        }
     }
 
-    fn waits_for_server(&self) -> bool {
-        !self.deliveries.is_empty()
-            || !self.asks.is_empty()
-            || self.responses.as_ref().is_some_and(|responses| !responses.is_empty())
-            || self.leaving.is_some()
+    fn waits_for_server(&mut self) -> bool {
+        if !self.deliveries.is_empty() || !self.asks.is_empty() || self.leaving.is_some() {
+            return true;
+        }
+        // A service that never answers is not waited for longer than its callers do.
+        self.forget_given_up_requests();
+        self.responses.as_ref().is_some_and(|responses| !responses.is_empty())
     }
 
     /// The time without a connection. Ready with true at the deadline, with false when the client is to end.
@@ -314,7 +342,9 @@ impl Driver {
         // After the farewell the deadline has been looked at.
         let leaving = self.leaving.as_ref().filter(|leaving| leaving.farewell.is_none());
         let leaving = leaving.and_then(|leaving| leaving.deadline);
-        [self.asks.deadline(), self.routes.deadline(), leaving].into_iter().flatten().min()
+        let patience = self.machine.is_connected().then_some(self.unclaimed_timeout);
+        let unclaimed = self.routes.unclaimed.deadline(patience);
+        [self.asks.deadline(), unclaimed, leaving].into_iter().flatten().min()
     }
 
     /// The transport is gone.

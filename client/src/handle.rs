@@ -24,8 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 use builder::Builder;
 use delivery::{Delivery, Pending, Published};
-use inbound::Inbound;
-use queue::{Command, Other, Shared};
+use queue::{Command, Other, Shared, bytes_of};
 use slots::{Answer, SlotId};
 use status::{Status, Statuses};
 use subscription::Subscription;
@@ -112,7 +111,7 @@ impl Client {
     /// # Errors
     /// [`Error::Ended`]; all others are the delivery's.
     pub async fn enqueue(&self, message: Message) -> Result<Delivery, Error> {
-        let bytes = message.payload.len();
+        let bytes = message.bytes();
         let slot = self.shared.push(bytes, |slot| Command::Publish { message, slot }).await?;
         Ok(Delivery(Pending::new(&self.shared, slot)))
     }
@@ -122,7 +121,7 @@ impl Client {
     /// # Errors
     /// [`Error::Full`] when it would wait; the message is gone then. [`Error::Ended`].
     pub fn try_enqueue(&self, message: Message) -> Result<Delivery, Error> {
-        let bytes = message.payload.len();
+        let bytes = message.bytes();
         let slot = self.shared.try_push(bytes, |slot| Command::Publish { message, slot })?;
         Ok(Delivery(Pending::new(&self.shared, slot)))
     }
@@ -133,13 +132,7 @@ impl Client {
     /// # Errors
     /// As [`subscribe_with`](Client::subscribe_with); [`Error::Refused`] also of a filter that is none.
     pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Error> {
-        let filter = TopicFilter::new(filter).map_err(|_| {
-            Refusal::forbidden(
-                "MQTT-4.7.1-1",
-                "that is no topic filter: a wildcard is a whole level, # the last one",
-            )
-        })?;
-        self.subscribe_with(vec![Asked::new(filter.into_owned(), qos)], Properties::new()).await
+        self.subscribe_with(vec![asked(filter, qos)?], Properties::new()).await
     }
 
     /// Subscribes to several filters with one stream for all, with all options and properties (5.0) of SUBSCRIBE. With
@@ -154,9 +147,12 @@ impl Client {
         subscriptions: Vec<Asked<'static>>,
         properties: Properties<'static>,
     ) -> Result<Subscription, Error> {
-        let inbound = Inbound::new(self.settings.subscription_capacity);
-        let mut subscription = self.stream(Arc::clone(&inbound));
-        let answer = self.call(|slot| Other::Subscribe { subscriptions, properties, inbound, slot }).await?;
+        let mut subscription = self.stream();
+        let inbound = Arc::clone(&subscription.inbound);
+        let filters = bytes_of(subscriptions.iter().map(|asked| &asked.filter));
+        let bytes = filters + properties.as_bytes().len();
+        let call = self.call(bytes, |slot| Other::Subscribe { subscriptions, properties, inbound, slot });
+        let answer = call.await?;
         if let Answer::Granted { reasons, properties } = answer {
             (subscription.reasons, subscription.properties) = (reasons, properties);
         }
@@ -168,30 +164,34 @@ impl Client {
         }
     }
 
-    /// Ends subscriptions at the server. Streams that have no other filter end when the server has answered and they
-    /// are read to their end. Returns a reason for each filter (5.0), nothing before.
+    /// Ends subscriptions at the server, also those of an earlier process. Streams that have no other filter end when the
+    /// server has answered and they are read to their end. What comes for those filters and is taken by no stream is
+    /// acknowledged from then on. Returns a reason for each filter (5.0), nothing before.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Timeout`], [`Error::Ended`].
     pub async fn unsubscribe(&self, filters: Vec<TopicFilter<'static>>) -> Result<Vec<ReasonCode>, Error> {
         let properties = Properties::new();
-        match self.call(|slot| Other::Unsubscribe { filters, properties, slot }).await? {
+        let bytes = bytes_of(filters.iter());
+        match self.call(bytes, |slot| Other::Unsubscribe { filters, properties, slot }).await? {
             Answer::Granted { reasons, .. } => Ok(reasons),
             _ => Ok(Vec::new()),
         }
     }
 
     /// Messages that are for no stream: those of a session's earlier subscriptions, and of streams that were dropped.
-    /// While nobody takes them, QoS 0 messages are dropped, and others stay unacknowledged until a subscription that they
-    /// match is made or this is called; after ten seconds they are acknowledged and dropped, too, and a [`Status`] says so:
-    /// a session's earlier messages are lost to a client that subscribes later. There is one such stream: an earlier one ends.
+    /// While nobody takes them, QoS 0 messages are dropped after ten seconds, and others stay unacknowledged until a
+    /// subscription that they match is made, their filter is [unsubscribed](Client::unsubscribe), or this is called. As
+    /// acknowledgements keep their order, they hold up those of all messages behind them: after
+    /// [`Builder::unclaimed_timeout`] the client ends with [`Cause::Unclaimed`]. There is one such stream: an earlier one
+    /// ends.
     ///
     /// # Errors
     /// [`Error::Ended`].
     pub async fn unclaimed(&self) -> Result<Subscription, Error> {
-        let inbound = Inbound::new(self.settings.subscription_capacity);
-        let subscription = self.stream(Arc::clone(&inbound));
-        self.call(|slot| Other::Unclaimed { inbound, slot }).await?;
+        let subscription = self.stream();
+        let inbound = Arc::clone(&subscription.inbound);
+        self.call(0, |slot| Other::Unclaimed { inbound, slot }).await?;
         Ok(subscription)
     }
 
@@ -202,7 +202,7 @@ impl Client {
     /// [`Error::Timeout`] without a response in time; else as [`publish`](Client::publish) and
     /// [`subscribe`](Client::subscribe).
     pub async fn request(&self, message: Message, timeout: Duration) -> Result<Message, Error> {
-        let call = self.call(|slot| Other::Request { message, slot });
+        let call = self.call(message.bytes(), |slot| Other::Request { message, slot });
         match tokio::time::timeout(timeout, call).await {
             Ok(Ok(Answer::Response(message))) => Ok(*message),
             Ok(Ok(_)) => Err(Error::Lost),
@@ -217,7 +217,7 @@ impl Client {
     /// [`Error::Refused`] without a connection or an authenticator, [`Error::Lost`] with the connection, which a server
     /// ends that does not accept, [`Error::Ended`].
     pub async fn reauthenticate(&self) -> Result<(), Error> {
-        self.call(|slot| Other::Reauthenticate { slot }).await.map(drop)
+        self.call(0, |slot| Other::Reauthenticate { slot }).await.map(drop)
     }
 
     /// Waits until all that was accepted is at its end, up to ten seconds, then disconnects, whether or not there is a
@@ -241,7 +241,7 @@ impl Client {
         properties: Properties<'static>,
         patience: Duration,
     ) -> Result<(), Error> {
-        self.call(|slot| Other::Disconnect { reason, properties, patience, slot }).await.map(drop)
+        self.call(0, |slot| Other::Disconnect { reason, properties, patience, slot }).await.map(drop)
     }
 
     /// What happens to the connection from now on.
@@ -254,19 +254,21 @@ impl Client {
         self.shared.ended()
     }
 
-    fn stream(&self, inbound: Arc<Inbound>) -> Subscription {
-        self.shared.enter();
-        Subscription {
-            shared: Arc::clone(&self.shared),
-            inbound,
-            reasons: Vec::new(),
-            properties: Properties::new(),
-            manual: self.settings.manual_acks,
-        }
+    fn stream(&self) -> Subscription {
+        Subscription::new(&self.shared, self.settings.subscription_capacity, self.settings.manual_acks)
     }
 
-    async fn call(&self, other: impl FnOnce(SlotId) -> Other) -> Result<Answer, Error> {
-        let slot = self.shared.push_other(other).await?;
+    async fn call(&self, bytes: usize, other: impl FnOnce(SlotId) -> Other) -> Result<Answer, Error> {
+        let slot = self.shared.push_other(bytes, other).await?;
         Pending::new(&self.shared, slot).answer().await
     }
+}
+
+/// A subscription to that filter.
+pub(crate) fn asked(filter: &str, qos: QoS) -> Result<Asked<'static>, Refusal> {
+    let filter = TopicFilter::new(filter).map_err(|_| {
+        let what = "that is no topic filter: a wildcard is a whole level, # the last one";
+        Refusal::forbidden("MQTT-4.7.1-1", what)
+    })?;
+    Ok(Asked::new(filter.into_owned(), qos))
 }

@@ -186,6 +186,11 @@ impl<S: SessionStore> Machine<S> {
         self.requests.values_mut().for_each(|request| request.answer.again());
     }
 
+    /// Whether the session outlives the connection, as far as is known.
+    pub(crate) fn keeps_session(&self) -> bool {
+        !self.clean_start
+    }
+
     /// Where the server of the last connection lets responses go (5.0), when it was asked.
     pub fn response_information(&self) -> Option<&str> {
         self.response_information.as_deref()
@@ -417,6 +422,7 @@ impl<S: SessionStore> Machine<S> {
             | Cause::Authentication(_)
             | Cause::Refused { .. }
             | Cause::Server { .. }
+            | Cause::Unclaimed { .. }
             | Cause::Store(_) => None,
         };
         // Before 5.0 DISCONNECT would mean that all is well, and the will would not be published.

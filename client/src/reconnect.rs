@@ -105,6 +105,8 @@ pub(crate) fn worth_another(cause: &Cause) -> bool {
                 | ReasonCode::AdministrativeAction
                 | ReasonCode::ServerMoved
         ),
+        // They would come again.
+        Cause::Unclaimed { .. } => false,
         // The server will not forget by itself what the client does not know.
         Cause::Authentication(_) | Cause::Violation { statement: "MQTT-3.2.2-4", .. } => false,
         Cause::Lost

@@ -119,7 +119,7 @@ impl Driver {
             properties.push(Property::SubscriptionIdentifier(self.routes.identifier()));
         }
         let deadline = Some(after(now, self.response_timeout));
-        self.asks.waiting.push_back(Ask { what, properties, slot: Some(slot), deadline });
+        self.asks.push(what, properties, Some(slot), deadline);
     }
 
     /// Sends what waits for a connection.
@@ -148,6 +148,7 @@ impl Driver {
                             subscriptions.clone(),
                             ask.properties.clone(),
                             Arc::clone(inbound),
+                            ask.nth,
                             now,
                         );
                     }
@@ -157,16 +158,16 @@ impl Driver {
                     self.asks.waiting.push_front(ask);
                     return;
                 }
-                Err(refusal) => self.ask_failed(ask, refusal.into()),
+                Err(refusal) => self.ask_failed(ask, refusal.into(), now),
             }
         }
     }
 
     /// A SUBSCRIBE or UNSUBSCRIBE came to nothing.
-    pub(super) fn ask_failed(&mut self, ask: Ask, error: Error) {
+    pub(super) fn ask_failed(&mut self, ask: Ask, error: Error, now: Instant) {
         match ask.what {
             What::Subscribe { subscriptions, inbound } => {
-                self.routes.remove(&inbound);
+                self.routes.remove(&inbound, ask.slot.is_none(), now);
                 if ask.slot.is_none() {
                     self.tell_unsubscribed(&subscriptions);
                 }
@@ -181,8 +182,19 @@ impl Driver {
         self.answers.extend(ask.slot.map(|slot| (slot, Err(error))));
     }
 
-    /// Subscribes to all that there is a stream for: the server has forgotten.
+    /// Unsubscribes from what dropped streams had subscribed to, unless the session is to keep it.
+    pub(super) fn unsubscribe_left(&mut self) {
+        let left = std::mem::take(&mut self.routes.left);
+        if !left.is_empty() && !self.machine.keeps_session() {
+            self.asks.push(What::Unsubscribe { filters: left }, Properties::new(), None, None);
+        }
+    }
+
+    /// Subscribes to all that there is a stream for: the server has forgotten, or was not asked yet.
     pub(super) fn subscribe_again(&mut self) {
+        if self.machine.gives_subscription_identifiers() {
+            self.routes.name_all();
+        }
         let known: Vec<Arc<Inbound>> = self
             .asks
             .waiting
@@ -192,15 +204,16 @@ impl Driver {
                 What::Unsubscribe { .. } | What::Responses { .. } => None,
             })
             .collect();
-        for route in
-            self.routes.all().filter(|route| !known.iter().any(|known| Arc::ptr_eq(known, &route.inbound)))
-        {
-            let what = What::Subscribe {
-                subscriptions: route.subscriptions.clone(),
-                inbound: Arc::clone(&route.inbound),
-            };
-            let properties = route.properties.clone();
-            self.asks.waiting.push_back(Ask { what, properties, slot: None, deadline: None });
+        let is_known = |inbound: &Arc<Inbound>| known.iter().any(|known| Arc::ptr_eq(known, inbound));
+        for route in self.routes.all().filter(|route| !is_known(&route.inbound)) {
+            // What is about to be unsubscribed is not subscribed to once more, behind it.
+            let is_wanted = |asked: &&Asked<'static>| !self.asks.ends(&asked.filter, route.asked);
+            let subscriptions: Vec<_> = route.subscriptions.iter().filter(is_wanted).cloned().collect();
+            if subscriptions.is_empty() {
+                continue;
+            }
+            let what = What::Subscribe { subscriptions, inbound: Arc::clone(&route.inbound) };
+            self.asks.push(what, route.properties.clone(), None, None);
         }
         if self.responses.is_some()
             && !self.asks.waiting.iter().any(|ask| matches!(ask.what, What::Responses { .. }))
@@ -211,9 +224,7 @@ impl Driver {
 
     fn request(&mut self, mut message: Message, slot: SlotId) {
         if self.responses.as_ref().is_some_and(|responses| !responses.has_room()) {
-            let gone = |slot| self.shared.has_left(slot);
-            let pruned = self.responses.as_mut().map(|responses| responses.prune(gone)).unwrap_or_default();
-            self.answers.extend(pruned.into_iter().map(|slot| (slot, Err(Error::Timeout("response")))));
+            self.forget_given_up_requests();
         }
         let new = self.responses.is_none();
         let information = self.machine.response_information();
@@ -224,11 +235,18 @@ impl Driver {
             let number = responses.ask(&mut message, slot);
             self.publish_request(message, number);
         } else {
-            responses.waiting.push((message, slot));
+            responses.wait(message, slot);
         }
         if new {
             self.subscribe_to_responses();
         }
+    }
+
+    /// Requests whose callers wait no longer.
+    pub(super) fn forget_given_up_requests(&mut self) {
+        let Some(responses) = &mut self.responses else { return };
+        let pruned = self.shared.with_slots(|slots| responses.prune(|slot| slots.has_left(slot)));
+        self.answers.extend(pruned.into_iter().map(|slot| (slot, Err(Error::Timeout("response")))));
     }
 
     fn subscribe_to_responses(&mut self) {
@@ -238,7 +256,7 @@ impl Driver {
             TopicFilter::new(responses.topic.as_str()).expect("a topic name is a filter").into_owned();
         let subscription = Asked::new(filter, SubscriptionOptions::from(QoS::AtLeastOnce));
         let what = What::Responses { subscription };
-        self.asks.waiting.push_back(Ask { what, properties: Properties::new(), slot: None, deadline: None });
+        self.asks.push(what, Properties::new(), None, None);
     }
 
     pub(super) fn publish_request(&mut self, message: Message, number: u64) {

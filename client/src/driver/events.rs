@@ -9,7 +9,7 @@ use super::asks::{Ask, What};
 use super::{Driver, Waits};
 use crate::handle::slots::Answer;
 use crate::handle::status::Status;
-use crate::{Cause, Error, Event, Message, Refusal, Token};
+use crate::{Cause, Error, Event, Refusal, Token};
 
 impl Driver {
     pub(super) fn take_events(&mut self, now: Instant) {
@@ -17,8 +17,9 @@ impl Driver {
             self.take_event(event, now);
         }
         self.routes.flush(now);
-        if self.routes.dropped > 0 {
-            let count = std::mem::take(&mut self.routes.dropped);
+        self.unsubscribe_left();
+        if self.routes.unclaimed.dropped > 0 {
+            let count = std::mem::take(&mut self.routes.unclaimed.dropped);
             self.tell(Status::Dropped { count });
         }
     }
@@ -36,8 +37,8 @@ impl Driver {
                     }
                     return;
                 }
-                if message.qos == QoS::AtMostOnce && self.is_too_much(&message) {
-                    self.routes.dropped += 1;
+                if message.qos == QoS::AtMostOnce && self.reads_on && self.routes.is_too_much(&message) {
+                    self.routes.unclaimed.dropped += 1;
                     return;
                 }
                 self.routes.deliver(message, dup, ack, now);
@@ -48,13 +49,17 @@ impl Driver {
             Event::PublishRefused { token, refusal } => self.published(token, Err(refusal)),
             Event::Subscribed { token, reasons, properties } => {
                 if let Some(ask) = self.asks.asked.remove(&token) {
-                    self.subscribed(ask, reasons, properties);
+                    self.subscribed(ask, reasons, properties, now);
                 }
             }
             Event::Unsubscribed { token, reasons, properties } => {
                 let Some(ask) = self.asks.asked.remove(&token) else { return };
                 if let What::Unsubscribe { filters } = &ask.what {
-                    self.routes.unsubscribed(filters);
+                    // Before 5.0 there are no reasons.
+                    let refused = |at: usize| reasons.get(at).is_some_and(|reason| reason.is_error());
+                    let over = filters.iter().enumerate().filter(|(at, _)| !refused(*at));
+                    let over: Vec<_> = over.map(|(_, filter)| filter.clone()).collect();
+                    self.routes.unsubscribed(&over, ask.nth, now);
                 }
                 let answer = Answer::Granted { reasons, properties };
                 self.answers.extend(ask.slot.map(|slot| (slot, Ok(answer))));
@@ -62,7 +67,7 @@ impl Driver {
             // It is asked again on the next connection, as long as its caller waits.
             Event::Unanswered { token } => {
                 if let Some(ask) = self.asks.asked.remove(&token) {
-                    self.asks.waiting.push_back(ask);
+                    self.asks.again(ask);
                 }
             }
             Event::Connected { session_present, properties } => {
@@ -72,11 +77,6 @@ impl Driver {
             Event::StoreFailed { error } => self.tell(Status::StoreFailed { error: Arc::new(error) }),
             Event::Disconnected { cause } => self.cause = self.cause.take().or(Some(cause)),
         }
-    }
-
-    /// Whether the streams hold so much that a message is better dropped.
-    fn is_too_much(&mut self, message: &Message) -> bool {
-        self.routes.is_full() && self.routes.unread_bytes() + message.payload.len() > self.unread_bytes
     }
 
     fn published(&mut self, token: Token, end: Result<(ReasonCode, Properties<'static>), Refusal>) {
@@ -107,9 +107,13 @@ impl Driver {
                 return;
             }
         }
-        self.was_connected = true;
+        let first = !std::mem::replace(&mut self.was_connected, true);
         self.attempt = 0;
-        if !session_present {
+        if session_present && !first {
+            self.routes.come_again(now);
+        }
+        // The session of an earlier process may have other subscriptions than this one.
+        if first || !session_present {
             self.subscribe_again();
         }
         self.answers.extend(self.connected.take().map(|slot| (slot, Ok(Answer::Done))));
@@ -150,18 +154,23 @@ impl Driver {
         }
     }
 
-    fn subscribed(&mut self, ask: Ask, reasons: Vec<ReasonCode>, properties: Properties<'static>) {
+    fn subscribed(
+        &mut self,
+        ask: Ask,
+        reasons: Vec<ReasonCode>,
+        properties: Properties<'static>,
+        now: Instant,
+    ) {
         let refused = reasons.iter().all(|reason| reason.is_error());
         match &ask.what {
             What::Responses { .. } if refused => {
                 let reason = reasons.first().copied().unwrap_or(ReasonCode::UnspecifiedError);
-                self.ask_failed(ask, Error::Rejected { reason, properties });
+                self.ask_failed(ask, Error::Rejected { reason, properties }, now);
                 return;
             }
             What::Responses { .. } => {
                 let Some(responses) = &mut self.responses else { return };
-                responses.granted = true;
-                for (mut message, slot) in std::mem::take(&mut responses.waiting) {
+                for (mut message, slot) in responses.grant() {
                     let Some(responses) = &mut self.responses else { return };
                     let number = responses.ask(&mut message, slot);
                     self.publish_request(message, number);
@@ -169,7 +178,7 @@ impl Driver {
                 return;
             }
             What::Subscribe { inbound, subscriptions } if refused => {
-                self.routes.remove(inbound);
+                self.routes.remove(inbound, ask.slot.is_none(), now);
                 if ask.slot.is_none() {
                     self.tell_unsubscribed(subscriptions);
                 }
@@ -185,12 +194,23 @@ impl Driver {
         self.tell(Status::Unsubscribed { filters });
     }
 
-    /// Answers those whose time is up.
-    pub(super) fn expire(&mut self, now: Instant) {
-        self.routes.give_up_unclaimed(now, &self.shared);
+    /// Ends what has taken too long; whether that made room.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let room = self.routes.unclaimed.drop_old(now);
+        if self.machine.is_connected()
+            && let Some(topic) = self.routes.unclaimed.overdue(now, self.unclaimed_timeout)
+        {
+            self.cause = Some(Cause::Unclaimed { topic: topic.as_str().to_owned() });
+            // The will is published, as when the client had died.
+            let reason = ReasonCode::ImplementationSpecificError;
+            if self.machine.disconnect(reason, Properties::new()).is_err() {
+                self.machine.connection_lost();
+            }
+        }
         for ask in self.asks.expired(now) {
             let error = Error::Timeout(ask.what.answer());
-            self.ask_failed(ask, error);
+            self.ask_failed(ask, error, now);
         }
+        room
     }
 }

@@ -11,13 +11,16 @@ use crate::handle::slots::SlotId;
 
 /// Requests under way, at most.
 const AWAITED: usize = 16 * 1024;
+/// Bytes of those that are not published yet.
+const WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) struct Responses {
     pub(super) topic: TopicName<'static>,
     /// Whether the server has granted the subscription to the topic.
     pub(super) granted: bool,
     /// Requests that wait for that.
-    pub(super) waiting: Vec<(Message, SlotId)>,
+    waiting: Vec<(Message, SlotId)>,
+    waiting_bytes: usize,
     awaited: HashMap<u64, SlotId>,
     next: u64,
 }
@@ -33,17 +36,31 @@ impl Responses {
             topic: topic.expect("letters, digits and slashes are a topic name"),
             granted: false,
             waiting: Vec::new(),
+            waiting_bytes: 0,
             awaited: HashMap::new(),
             next: unlike_others,
         }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.awaited.len() + self.waiting.len() < AWAITED
+        self.awaited.len() + self.waiting.len() < AWAITED && self.waiting_bytes < WAITING_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.awaited.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Has a request wait for the topic.
+    pub(super) fn wait(&mut self, message: Message, slot: SlotId) {
+        self.waiting_bytes += message.bytes();
+        self.waiting.push((message, slot));
+    }
+
+    /// The topic is granted; what has waited for it comes back.
+    pub(super) fn grant(&mut self) -> Vec<(Message, SlotId)> {
+        self.granted = true;
+        self.waiting_bytes = 0;
+        std::mem::take(&mut self.waiting)
     }
 
     /// Prepares a request; returns the number that its response carries.
@@ -78,6 +95,7 @@ impl Responses {
             }
             !gone
         });
+        self.waiting_bytes = self.waiting.iter().map(|(message, _)| message.bytes()).sum();
         pruned
     }
 

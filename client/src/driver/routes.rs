@@ -1,44 +1,55 @@
-//! Which stream a message goes to.
+//! Which stream a message goes to, and how much all of them hold.
 //!
 //! With 5.0 each subscription has an identifier of its own, and a message goes to the streams whose identifiers it
 //! carries; one that carries none of them goes, as before 5.0, to each stream with a filter that matches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use opifex_packet::{Properties, QoS, Subscription as Asked, TopicFilter};
+use opifex_packet::{Properties, Subscription as Asked, TopicFilter};
 
+use super::unclaimed::Unclaimed;
 use crate::handle::inbound::Inbound;
 use crate::handle::queue::Shared;
 use crate::handle::received::{Owed, Received};
 use crate::{AckToken, Message};
-
-/// How long a message waits for a stream that takes it.
-const UNCLAIMED_FOR: Duration = Duration::from_secs(10);
-/// Messages that wait for one, at QoS 0.
-const UNCLAIMED: usize = 1024;
 
 /// A stream, and what it subscribed to.
 pub(super) struct Route {
     pub(super) subscriptions: Vec<Asked<'static>>,
     pub(super) properties: Properties<'static>,
     pub(super) inbound: Arc<Inbound>,
+    /// The place of its SUBSCRIBE among all that was asked for.
+    pub(super) asked: u64,
     identifier: Option<u32>,
     batch: VecDeque<Received>,
     full: bool,
     chosen: bool,
 }
 
-#[derive(Default)]
+/// How much the streams hold.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// There is room.
+    Room,
+    /// Nothing is to be read but for the sake of an answer.
+    Full,
+    /// Nothing is to be read.
+    TooMuch,
+}
+
 pub(super) struct Routes {
     routes: Vec<Route>,
     /// The stream of what is for no other.
     rest: Option<Route>,
-    unclaimed: VecDeque<(Instant, Received)>,
+    pub(super) unclaimed: Unclaimed,
+    /// What dropped streams had subscribed to, and no other has.
+    pub(super) left: Vec<TopicFilter<'static>>,
     next_identifier: u32,
-    /// Messages that were dropped and not told of.
-    pub(super) dropped: u64,
+    /// Bytes that were not taken when they were last counted, and what was handed over since.
+    held: usize,
+    max_held: usize,
 }
 
 impl Route {
@@ -46,20 +57,26 @@ impl Route {
         subscriptions: Vec<Asked<'static>>,
         properties: Properties<'static>,
         inbound: Arc<Inbound>,
+        asked: u64,
     ) -> Self {
         Route {
             identifier: properties.subscription_identifier(),
             subscriptions,
             properties,
             inbound,
+            asked,
             batch: VecDeque::new(),
             full: false,
             chosen: false,
         }
     }
 
+    fn filters(&self) -> impl Iterator<Item = &TopicFilter<'static>> {
+        self.subscriptions.iter().map(|asked| &asked.filter)
+    }
+
     fn matches(&self, message: &Message) -> bool {
-        self.subscriptions.iter().any(|asked| asked.filter.matches(&message.topic))
+        self.filters().any(|filter| filter.matches(&message.topic))
     }
 
     fn is_named_by(&self, message: &Message) -> bool {
@@ -82,6 +99,19 @@ impl Route {
 }
 
 impl Routes {
+    /// `max_held`: bytes that nobody has taken, above which the streams are full.
+    pub(super) fn new(shared: Arc<Shared>, max_held: usize) -> Self {
+        Routes {
+            routes: Vec::new(),
+            rest: None,
+            unclaimed: Unclaimed::new(shared),
+            left: Vec::new(),
+            next_identifier: 0,
+            held: 0,
+            max_held,
+        }
+    }
+
     /// An identifier for a new subscription.
     pub(super) fn identifier(&mut self) -> u32 {
         // 1 to 268,435,455.
@@ -95,33 +125,24 @@ impl Routes {
         subscriptions: Vec<Asked<'static>>,
         properties: Properties<'static>,
         inbound: Arc<Inbound>,
+        asked: u64,
         now: Instant,
     ) {
         // What a stream that was just dropped leaves behind may be for this one.
         self.flush(now);
-        let mut route = Route::new(subscriptions, properties, inbound);
-        self.claim(&mut route, Route::matches);
+        let mut route = Route::new(subscriptions, properties, inbound, asked);
+        self.unclaimed.want(route.filters());
+        route.batch = self.unclaimed.claim(|message| route.matches(message));
         self.routes.push(route);
     }
 
     /// Sets the stream of what is for no other.
     pub(super) fn set_rest(&mut self, inbound: Arc<Inbound>, now: Instant) {
         self.flush(now);
-        let mut route = Route::new(Vec::new(), Properties::new(), inbound);
-        self.claim(&mut route, |_, _| true);
+        let mut route = Route::new(Vec::new(), Properties::new(), inbound, 0);
+        route.batch = self.unclaimed.claim(|_| true);
         if let Some(earlier) = self.rest.replace(route) {
             earlier.inbound.end();
-        }
-    }
-
-    fn claim(&mut self, route: &mut Route, takes: impl Fn(&Route, &Message) -> bool) {
-        let waiting = std::mem::take(&mut self.unclaimed);
-        for (since, received) in waiting {
-            if takes(route, &received.message) {
-                route.batch.push_back(received);
-            } else {
-                self.unclaimed.push_back((since, received));
-            }
         }
     }
 
@@ -130,22 +151,48 @@ impl Routes {
         self.routes.iter()
     }
 
-    /// Removes a stream that was not granted, and ends it.
-    pub(super) fn remove(&mut self, inbound: &Arc<Inbound>) {
-        inbound.end();
-        self.routes.retain(|route| !Arc::ptr_eq(&route.inbound, inbound));
+    /// The same, to be changed before they are subscribed to.
+    pub(super) fn name_all(&mut self) {
+        let mut next = self.next_identifier;
+        for route in self.routes.iter_mut().filter(|route| route.identifier.is_none()) {
+            next = next % 268_435_455 + 1;
+            route.properties.push(opifex_packet::Property::SubscriptionIdentifier(next));
+            route.identifier = Some(next);
+        }
+        self.next_identifier = next;
     }
 
-    /// Those filters are unsubscribed: streams without another end.
-    pub(super) fn unsubscribed(&mut self, filters: &[TopicFilter<'_>]) {
-        for route in &mut self.routes {
+    /// Removes a stream that was not granted, and ends it. What it holds may still be read, or is nobody's when the
+    /// stream was never given out.
+    pub(super) fn remove(&mut self, inbound: &Arc<Inbound>, given_out: bool, now: Instant) {
+        self.flush(now);
+        self.routes.retain(|route| !Arc::ptr_eq(&route.inbound, inbound));
+        if !given_out {
+            for received in inbound.take_all() {
+                self.leave_over(received, now);
+            }
+        }
+        inbound.end();
+    }
+
+    /// Those filters are unsubscribed: streams without another end. `asked`: the place of the UNSUBSCRIBE; a stream that
+    /// was asked for behind it has its filters anew.
+    pub(super) fn unsubscribed(&mut self, filters: &[TopicFilter<'static>], asked: u64, now: Instant) {
+        self.flush(now);
+        for route in self.routes.iter_mut().filter(|route| route.asked < asked) {
             route.subscriptions.retain(|asked| !filters.contains(&asked.filter));
             if route.subscriptions.is_empty() {
-                route.flush();
                 route.inbound.end();
             }
         }
         self.routes.retain(|route| !route.subscriptions.is_empty());
+        let over: Vec<_> = filters.iter().filter(|filter| !self.has(filter)).cloned().collect();
+        self.unclaimed.renounce(&over);
+    }
+
+    /// Whether some stream has that filter.
+    fn has(&self, filter: &TopicFilter<'_>) -> bool {
+        self.routes.iter().any(|route| route.filters().any(|known| known == filter))
     }
 
     /// Puts a message into the batches of its streams.
@@ -170,32 +217,36 @@ impl Routes {
             // The last has the message itself: there is one in nearly all cases.
             let one = if chosen.peek().is_some() { message.clone() } else { message.take() };
             let Some(message) = one else { return };
-            route.batch.push_back(Received { message, dup, owed: owed.clone(), manual: None });
+            let received = Received { message, dup, owed: owed.clone(), manual: None };
+            self.held += received.cost();
+            route.batch.push_back(received);
         }
     }
 
     fn leave_over(&mut self, received: Received, now: Instant) {
+        self.held += received.cost();
         match &mut self.rest {
             Some(rest) => rest.batch.push_back(received),
-            None if received.message.qos == QoS::AtMostOnce && self.unclaimed.len() >= UNCLAIMED => {
-                self.dropped += 1;
-            }
-            None => self.unclaimed.push_back((now, received)),
+            None => self.unclaimed.put(received, now),
         }
     }
 
     /// Hands over all batches, and looks who has left.
     pub(super) fn flush(&mut self, now: Instant) {
         let mut left_over = VecDeque::new();
+        let mut left = Vec::new();
         self.routes.retain_mut(|route| match route.flush() {
-            Some(mut left) => {
-                left_over.append(&mut left);
+            Some(mut messages) => {
+                left_over.append(&mut messages);
+                left.extend(route.filters().cloned());
                 false
             }
             None => true,
         });
-        if let Some(mut left) = self.rest.as_mut().and_then(Route::flush) {
-            left_over.append(&mut left);
+        left.retain(|filter| !self.has(filter));
+        self.left.append(&mut left);
+        if let Some(mut messages) = self.rest.as_mut().and_then(Route::flush) {
+            left_over.append(&mut messages);
             self.rest = None;
         }
         for received in left_over {
@@ -203,36 +254,54 @@ impl Routes {
         }
     }
 
-    /// Whether a stream holds as much as it should. The driver is nudged when that is over.
-    pub(super) fn is_full(&mut self) -> bool {
-        let mut full = false;
+    /// The server goes on with the session, and sends QoS 1 messages again that were not acknowledged: what is not taken
+    /// of them would be there twice.
+    pub(super) fn come_again(&mut self, now: Instant) {
+        self.flush(now);
+        for route in self.routes.iter().chain(&self.rest) {
+            route.inbound.come_again();
+        }
+        self.unclaimed.come_again();
+        self.count();
+    }
+
+    /// How much the streams hold. The driver is nudged when that is less.
+    pub(super) fn fill(&mut self) -> Fill {
+        let mut full = self.unclaimed.is_full();
         for route in self.routes.iter_mut().chain(&mut self.rest) {
             if route.full {
                 route.full = route.inbound.is_full();
             }
             full |= route.full;
         }
-        full
-    }
-
-    /// Bytes of messages that were not taken.
-    pub(super) fn unread_bytes(&self) -> usize {
-        self.routes.iter().chain(&self.rest).map(|route| route.inbound.bytes()).sum()
-    }
-
-    /// When the oldest unclaimed message has waited long enough.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.unclaimed.front().map(|(since, _)| *since + UNCLAIMED_FOR)
-    }
-
-    /// Acknowledges and drops what nobody claims: in order as acknowledgements are, it would hold up all others.
-    pub(super) fn give_up_unclaimed(&mut self, now: Instant, shared: &Shared) {
-        while let Some((_, received)) =
-            self.unclaimed.pop_front_if(|(since, _)| *since + UNCLAIMED_FOR <= now)
-        {
-            received.owed.pay(shared);
-            self.dropped += 1;
+        if self.held >= self.max_held {
+            self.count();
         }
+        if self.held >= self.max_held.saturating_mul(2) {
+            Fill::TooMuch
+        } else if full || self.held >= self.max_held {
+            Fill::Full
+        } else {
+            Fill::Room
+        }
+    }
+
+    /// Whether one more message is too much for streams that are full.
+    pub(super) fn is_too_much(&mut self, message: &Message) -> bool {
+        let more = Received::cost_of(message);
+        if self.held + more > self.max_held {
+            self.count();
+        }
+        self.held + more > self.max_held
+    }
+
+    fn count(&mut self) {
+        let all = self.routes.iter().chain(&self.rest);
+        let held = |route: &Route| {
+            let batch = route.batch.iter().map(Received::cost).sum::<usize>();
+            batch + route.inbound.bytes_until_half()
+        };
+        self.held = all.map(held).sum::<usize>() + self.unclaimed.bytes();
     }
 
     /// Nothing follows on any stream.

@@ -1,10 +1,11 @@
 //! The messages of one subscription on their way from the driver to the application. Bounded by the driver, which looks
-//! at the length before it reads on.
+//! at what it holds before it reads on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use opifex_packet::QoS;
 use parking_lot::Mutex;
 
 use crate::handle::received::Received;
@@ -19,15 +20,29 @@ pub(crate) struct Inbound {
 #[derive(Debug, Default)]
 struct Inner {
     queue: VecDeque<Received>,
-    /// Of the payloads in `queue`.
+    /// What the messages in `queue` cost.
     bytes: usize,
     waker: Option<Waker>,
-    /// The driver waits for room.
-    awaited: bool,
+    /// The driver waits until it holds no more than that.
+    awaited: Option<Level>,
     /// Nothing follows.
     ended: bool,
     /// Nobody takes anything any more.
     left: bool,
+}
+
+/// As many messages, or as many bytes.
+#[derive(Copy, Clone, Debug, Default)]
+struct Level {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Inner {
+    fn take_all(&mut self) -> VecDeque<Received> {
+        self.bytes = 0;
+        std::mem::take(&mut self.queue)
+    }
 }
 
 impl Inbound {
@@ -38,7 +53,7 @@ impl Inbound {
     /// Appends all of `messages`, and says whether it is full.
     pub(crate) fn append(&self, messages: &mut VecDeque<Received>) -> bool {
         let mut inner = self.inner.lock();
-        inner.bytes += messages.iter().map(|received| received.message.payload.len()).sum::<usize>();
+        inner.bytes += messages.iter().map(Received::cost).sum::<usize>();
         if inner.queue.is_empty() {
             std::mem::swap(&mut inner.queue, messages);
         } else {
@@ -53,16 +68,24 @@ impl Inbound {
         full
     }
 
-    /// Bytes of the messages in it.
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.lock().bytes
+    /// What the messages in it cost; the driver is told when half of that is taken.
+    pub(crate) fn bytes_until_half(&self) -> usize {
+        let mut inner = self.inner.lock();
+        if inner.bytes > 0 && !inner.left {
+            let bytes = inner.bytes / 2;
+            inner.awaited.get_or_insert_default().bytes = bytes;
+        }
+        inner.bytes
     }
 
-    /// Whether it holds as much as it should; the driver is told when that is over.
+    /// Whether it holds as many messages as it should; the driver is told when half of them are taken.
     pub(crate) fn is_full(&self) -> bool {
         let mut inner = self.inner.lock();
-        inner.awaited = !inner.left && inner.queue.len() >= self.capacity;
-        inner.awaited
+        let full = !inner.left && inner.queue.len() >= self.capacity;
+        if full {
+            inner.awaited.get_or_insert_default().messages = self.capacity / 2;
+        }
+        full
     }
 
     pub(crate) fn end(&self) {
@@ -80,11 +103,10 @@ impl Inbound {
         let mut inner = self.inner.lock();
         match inner.queue.pop_front() {
             Some(message) => {
-                inner.bytes -= message.message.payload.len();
-                let room = inner.awaited && inner.queue.len() <= self.capacity / 2;
-                if room {
-                    inner.awaited = false;
-                }
+                inner.bytes -= message.cost();
+                let (messages, bytes) = (inner.queue.len(), inner.bytes);
+                let is_awaited = |level: &mut Level| messages <= level.messages || bytes <= level.bytes;
+                let room = inner.awaited.take_if(is_awaited).is_some();
                 Poll::Ready(Some((message, room)))
             }
             None if inner.ended => Poll::Ready(None),
@@ -98,14 +120,28 @@ impl Inbound {
         }
     }
 
-    /// The application goes.
-    pub(crate) fn leave(&self) {
-        self.inner.lock().left = true;
+    /// The application goes. Gives back what it has not taken of a stream that had ended; of others the driver asks for it.
+    pub(crate) fn leave(&self) -> VecDeque<Received> {
+        let mut inner = self.inner.lock();
+        inner.left = true;
+        if inner.ended { inner.take_all() } else { VecDeque::new() }
     }
 
     /// What the application has not taken, when it has gone.
     pub(crate) fn reclaim(&self) -> Option<VecDeque<Received>> {
         let mut inner = self.inner.lock();
-        inner.left.then(|| std::mem::take(&mut inner.queue))
+        inner.left.then(|| inner.take_all())
+    }
+
+    /// What the application has not taken.
+    pub(crate) fn take_all(&self) -> VecDeque<Received> {
+        self.inner.lock().take_all()
+    }
+
+    /// The server sends its QoS 1 messages again.
+    pub(crate) fn come_again(&self) {
+        let mut inner = self.inner.lock();
+        inner.queue.retain(|received| received.message.qos != QoS::AtLeastOnce);
+        inner.bytes = inner.queue.iter().map(Received::cost).sum();
     }
 }

@@ -58,11 +58,32 @@ pub(crate) enum Other {
     },
 }
 
+impl Other {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Other::Request { message, .. } => message.bytes(),
+            Other::Subscribe { subscriptions, properties, .. } => {
+                properties.as_bytes().len() + bytes_of(subscriptions.iter().map(|asked| &asked.filter))
+            }
+            Other::Unsubscribe { filters, .. } => bytes_of(filters.iter()),
+            Other::Unclaimed { .. }
+            | Other::Reauthenticate { .. }
+            | Other::Connected { .. }
+            | Other::Disconnect { .. } => 0,
+        }
+    }
+}
+
+/// What filters count for where bytes are limited.
+pub(crate) fn bytes_of<'a>(filters: impl Iterator<Item = &'a TopicFilter<'static>>) -> usize {
+    filters.map(|filter| filter.as_str().len() + size_of::<Asked<'static>>()).sum()
+}
+
 impl Command {
     fn bytes(&self) -> usize {
         match self {
-            Command::Publish { message, .. } => message.payload.len() + message.properties.as_bytes().len(),
-            Command::Other(_) => 0,
+            Command::Publish { message, .. } => message.bytes(),
+            Command::Other(other) => other.bytes(),
         }
     }
 
@@ -86,9 +107,11 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct Inner {
     commands: VecDeque<Command>,
+    /// Of publishes.
     bytes: usize,
     /// Commands that are no publishes. They have room of their own, and pass by publishes that wait.
     others: usize,
+    other_bytes: usize,
     acks: Vec<AckToken>,
     slots: Slots,
     /// Somebody met a full queue.
@@ -104,6 +127,10 @@ struct Inner {
 }
 
 impl Inner {
+    fn forget_sizes(&mut self) {
+        (self.bytes, self.others, self.other_bytes) = (0, 0, 0);
+    }
+
     fn wake(&mut self) -> Option<Waker> {
         std::mem::take(&mut self.asleep).then(|| self.driver.clone()).flatten()
     }
@@ -122,6 +149,7 @@ impl Shared {
             commands: VecDeque::new(),
             bytes: 0,
             others: 0,
+            other_bytes: 0,
             acks: Vec::new(),
             slots: Slots::default(),
             crowded: false,
@@ -142,35 +170,38 @@ impl Shared {
         bytes: usize,
         command: impl FnOnce(SlotId) -> Command,
     ) -> Result<SlotId, Error> {
-        self.try_push_of(Some(bytes), command)
+        self.try_push_of(true, bytes, command)
     }
 
-    /// `bytes`: of a publish.
     fn try_push_of(
         &self,
-        bytes: Option<usize>,
+        is_publish: bool,
+        bytes: usize,
         command: impl FnOnce(SlotId) -> Command,
     ) -> Result<SlotId, Error> {
         let mut inner = self.inner.lock();
         if let Some(cause) = &inner.ended {
             return Err(Error::Ended(Arc::clone(cause)));
         }
-        let publishes = inner.commands.len() - inner.others;
-        let full = match bytes {
-            // One that is larger than all the room goes alone.
-            Some(bytes) => {
-                publishes >= self.capacity || (publishes > 0 && inner.bytes + bytes > self.capacity_bytes)
-            }
-            None => inner.others >= self.capacity,
+        let (count, held) = if is_publish {
+            (inner.commands.len() - inner.others, inner.bytes)
+        } else {
+            (inner.others, inner.other_bytes)
         };
-        if full {
+        // One that is larger than all the room goes alone.
+        if count >= self.capacity || (count > 0 && held + bytes > self.capacity_bytes) {
             inner.crowded = true;
             return Err(Error::Full);
         }
         let slot = inner.slots.open();
         let command = command(slot);
-        inner.bytes += command.bytes();
-        inner.others += usize::from(!command.is_publish());
+        debug_assert_eq!(command.is_publish(), is_publish);
+        if is_publish {
+            inner.bytes += command.bytes();
+        } else {
+            inner.others += 1;
+            inner.other_bytes += command.bytes();
+        }
         inner.commands.push_back(command);
         let waker = inner.wake();
         drop(inner);
@@ -184,17 +215,22 @@ impl Shared {
         bytes: usize,
         command: impl FnOnce(SlotId) -> Command,
     ) -> Result<SlotId, Error> {
-        self.push_of(Some(bytes), command).await
+        self.push_of(true, bytes, command).await
     }
 
-    /// Puts another command into the queue. Room for those comes with the driver's next turn.
-    pub(crate) async fn push_other(&self, other: impl FnOnce(SlotId) -> Other) -> Result<SlotId, Error> {
-        self.push_of(None, |slot| Command::Other(Box::new(other(slot)))).await
+    /// Puts another command of so many bytes into the queue. Room for those comes with the driver's next turn.
+    pub(crate) async fn push_other(
+        &self,
+        bytes: usize,
+        other: impl FnOnce(SlotId) -> Other,
+    ) -> Result<SlotId, Error> {
+        self.push_of(false, bytes, |slot| Command::Other(Box::new(other(slot)))).await
     }
 
     async fn push_of(
         &self,
-        bytes: Option<usize>,
+        is_publish: bool,
+        bytes: usize,
         command: impl FnOnce(SlotId) -> Command,
     ) -> Result<SlotId, Error> {
         let mut command = Some(command);
@@ -203,7 +239,8 @@ impl Shared {
             let mut room = std::pin::pin!(room);
             // Before the look at the queue: what is freed behind it counts.
             room.as_mut().enable();
-            let pushed = self.try_push_of(bytes, |slot| command.take().expect("it is taken once")(slot));
+            let pushed =
+                self.try_push_of(is_publish, bytes, |slot| command.take().expect("it is taken once")(slot));
             match pushed {
                 Err(Error::Full) => room.await,
                 other => return other,
@@ -264,12 +301,12 @@ impl Shared {
         std::mem::swap(&mut inner.acks, acks);
         if into.is_empty() {
             std::mem::swap(&mut inner.commands, into);
-            (inner.bytes, inner.others) = (0, 0);
+            inner.forget_sizes();
         } else if inner.others > 0 {
             let (publishes, mut others) =
                 std::mem::take(&mut inner.commands).into_iter().partition(Command::is_publish);
             inner.commands = publishes;
-            inner.others = 0;
+            (inner.others, inner.other_bytes) = (0, 0);
             into.append(&mut others);
         }
         let crowded = std::mem::take(&mut inner.crowded);
@@ -295,9 +332,9 @@ impl Shared {
         true
     }
 
-    /// Whether nobody waits for the answer any more.
-    pub(crate) fn has_left(&self, slot: SlotId) -> bool {
-        self.inner.lock().slots.has_left(slot)
+    /// Looks at who waits for answers.
+    pub(crate) fn with_slots<T>(&self, look: impl FnOnce(&Slots) -> T) -> T {
+        look(&self.inner.lock().slots)
     }
 
     pub(crate) fn has_users(&self) -> bool {
@@ -319,7 +356,7 @@ impl Shared {
     pub(crate) fn end(&self, cause: Arc<Cause>) -> VecDeque<Command> {
         let mut inner = self.inner.lock();
         inner.ended = Some(cause);
-        (inner.bytes, inner.others) = (0, 0);
+        inner.forget_sizes();
         inner.acks = Vec::new();
         let commands = std::mem::take(&mut inner.commands);
         drop(inner);

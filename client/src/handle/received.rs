@@ -57,6 +57,16 @@ impl Owed {
 }
 
 impl Received {
+    /// What it counts for where bytes are limited: itself, too, so that a limit in bytes is one in messages.
+    pub(crate) fn cost(&self) -> usize {
+        Received::cost_of(&self.message)
+    }
+
+    /// What that message counts for.
+    pub(crate) fn cost_of(message: &Message) -> usize {
+        message.bytes() + size_of::<Received>()
+    }
+
     /// Tells the server that the application has done with the message: PUBACK or PUBREC leaves when those of earlier
     /// messages have. Only with [`Options::manual_acks`](crate::Options::manual_acks); else it was done when the
     /// message was taken from its stream, and this does nothing. A message that is dropped is not acknowledged, and the

@@ -37,7 +37,8 @@ pub enum Status {
         /// The filters.
         filters: Vec<String>,
     },
-    /// QoS 0 messages were dropped, because their streams were full while the client waited for an answer.
+    /// QoS 0 messages were dropped, because their streams were full while the client waited for an answer, or because no
+    /// stream took them.
     Dropped {
         /// How many, since it was last said.
         count: u64,

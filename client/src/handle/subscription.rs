@@ -17,11 +17,12 @@ use crate::handle::received::{Owed, Received};
 /// A QoS 1 or 2 message is acknowledged when it is taken from here, or by [`Received::ack`] with
 /// [`Options::manual_acks`](crate::Options::manual_acks). A stream that nobody reads fills up, and then nothing more is
 /// read from the server, unless the client waits for an answer of the server's: see
-/// [`Builder::subscription_capacity`](crate::Builder::subscription_capacity).
+/// [`Builder::subscription_capacity`](crate::Builder::subscription_capacity). When a session is resumed, the server sends
+/// its QoS 1 messages again; those that were not taken are not there twice.
 ///
-/// Dropping it does not unsubscribe, so that a session that is kept keeps its subscriptions; messages that come for it
-/// then are [nobody's](crate::Client::unclaimed). To end it at the server, too, use
-/// [`Client::unsubscribe`](crate::Client::unsubscribe).
+/// Dropping it unsubscribes, and acknowledges what was not taken, when the session ends with the connection. In a session
+/// that is kept the subscription stays, and messages that come for it then are [nobody's](crate::Client::unclaimed), which
+/// the client bears for a while only: end it with [`Client::unsubscribe`](crate::Client::unsubscribe) first.
 #[derive(Debug)]
 pub struct Subscription {
     pub(crate) shared: Arc<Shared>,
@@ -32,12 +33,25 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// A stream that holds so many messages.
+    pub(crate) fn new(shared: &Arc<Shared>, capacity: usize, manual: bool) -> Self {
+        shared.enter();
+        Subscription {
+            shared: Arc::clone(shared),
+            inbound: Inbound::new(capacity),
+            reasons: Vec::new(),
+            properties: Properties::new(),
+            manual,
+        }
+    }
+
     /// The next message. Nothing is lost when the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<Received> {
         std::future::poll_fn(|cx| self.poll_received(cx)).await
     }
 
-    /// What the server granted: a QoS, or a reason of 0x80 or more, for each filter in their order.
+    /// What the server granted: a QoS, or a reason of 0x80 or more, for each filter in their order. Empty of a stream that
+    /// the builder began.
     pub fn reasons(&self) -> &[ReasonCode] {
         &self.reasons
     }
@@ -73,7 +87,10 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.inbound.leave();
+        // Of a stream that had ended, at the application's wish or with its session, nothing comes again.
+        for received in self.inbound.leave() {
+            received.owed.pay(&self.shared);
+        }
         self.shared.nudge();
         self.shared.go();
     }

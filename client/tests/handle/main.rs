@@ -4,9 +4,11 @@
 
 mod bad_servers;
 mod exchanges;
+mod holding;
 mod leaving;
 mod order;
 mod publishing;
 mod reconnecting;
 mod server;
 mod subscribing;
+mod unclaimed;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use opifex_client::{Client, Error, Received, Status, Subscription};
 use opifex_packet::{
-    Connack, Packet, PacketId, Properties, Property, Puback, Publish, Pubrec, QoS, ReasonCode, Suback,
-    Subscribe, Subscription as Asked, TopicFilter, Unsuback, Version,
+    Packet, PacketId, Properties, Property, Puback, Publish, Pubrec, QoS, ReasonCode, Suback, Subscribe,
+    Subscription as Asked, TopicFilter, Unsuback, Version,
 };
 use tokio::time::{Instant, timeout};
 
-use crate::server::{Peer, connected, connected_as, message, options, publish, server, soon};
+use crate::server::{Peer, connected, connected_as, message, options, publish, soon};
 
-async fn grants(peer: &mut Peer) -> Subscribe<'static> {
+pub(crate) async fn grants(peer: &mut Peer) -> Subscribe<'static> {
     let Packet::Subscribe(subscribe) = peer.receive().await else { panic!("no SUBSCRIBE") };
     let reasons = vec![ReasonCode::GrantedQoS1; subscribe.subscriptions.len()];
     peer.send(Suback::new(subscribe.packet_id, reasons)).await;
@@ -47,17 +47,21 @@ async fn an_unsubscribed_stream_ends() {
     assert!(subscription.next().await.is_none());
 }
 
-async fn subscribed(client: &Client, peer: &mut Peer, filter: &str) -> (Subscription, Subscribe<'static>) {
+pub(crate) async fn subscribed(
+    client: &Client,
+    peer: &mut Peer,
+    filter: &str,
+) -> (Subscription, Subscribe<'static>) {
     let (subscription, subscribe) = tokio::join!(client.subscribe(filter, QoS::ExactlyOnce), grants(peer));
     (subscription.unwrap(), subscribe)
 }
 
-async fn payload(subscription: &mut Subscription) -> String {
+pub(crate) async fn payload(subscription: &mut Subscription) -> String {
     let received = soon(subscription.next()).await.expect("there is one");
     String::from_utf8(received.payload.to_vec()).unwrap()
 }
 
-async fn none_comes(subscription: &mut Subscription) {
+pub(crate) async fn none_comes(subscription: &mut Subscription) {
     assert!(timeout(Duration::from_secs(1), subscription.next()).await.is_err());
 }
 
@@ -119,44 +123,8 @@ async fn with_manual_acknowledgement_the_application_says_when() {
     peer.expect(Pubrec::new(PacketId::new(2).unwrap())).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn messages_that_come_before_their_stream_wait_for_it() {
-    let (mut server, connector) = server();
-    let builder = Client::builder(opifex_client::Options { adopt_session: true, ..options() });
-    let present = Connack { session_present: true, ..Connack::new(ReasonCode::Success) };
-    let (client, (mut peer, _)) = tokio::join!(builder.connect(connector), server.accepts_with(present));
-    let client = client.unwrap();
-    peer.send(publish(QoS::AtLeastOnce, 1, "a", 1)).await;
-    peer.send(publish(QoS::AtLeastOnce, 2, "b", 2)).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let (mut subscription, _) = subscribed(&client, &mut peer, "a").await;
-    assert_eq!(payload(&mut subscription).await, "1");
-    peer.expect(Puback::new(PacketId::MIN)).await;
-    // What nobody claims is given up in a while; in order as acknowledgements are, it would hold up all others.
-    let mut statuses = client.statuses();
-    peer.expect(Puback::new(PacketId::new(2).unwrap())).await;
-    assert!(matches!(soon(statuses.next()).await, Some(Status::Dropped { count: 1 })));
-    // Or it is taken by whoever asks for the rest.
-    peer.send(publish(QoS::AtLeastOnce, 3, "b", 3)).await;
-    let mut rest = client.unclaimed().await.unwrap();
-    assert_eq!(payload(&mut rest).await, "3");
-    peer.send(publish(QoS::AtLeastOnce, 4, "b", 4)).await;
-    assert_eq!(payload(&mut rest).await, "4");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dropped_stream_leaves_its_messages_to_the_next() {
-    let (client, mut peer, _server) = connected().await;
-    let (subscription, _) = subscribed(&client, &mut peer, "a").await;
-    peer.send(publish(QoS::AtLeastOnce, 1, "a", 1)).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    drop(subscription);
-    let (mut next, _) = subscribed(&client, &mut peer, "a").await;
-    assert_eq!(payload(&mut next).await, "1");
-}
-
 /// Sends QoS 0 messages until the client reads no more; how many it took.
-async fn flood(peer: &mut Peer, limit: usize) -> usize {
+pub(crate) async fn flood(peer: &mut Peer, limit: usize) -> usize {
     for sent in 0..limit {
         let big = Publish { payload: vec![0; 1024].into(), ..publish(QoS::AtMostOnce, 1, "a", 1) };
         if timeout(Duration::from_secs(1), peer.connection.send(&big.into())).await.is_err() {
@@ -204,7 +172,7 @@ async fn a_full_stream_for_an_hour_is_no_dead_server_and_no_dead_client() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_publishes_while_its_stream_is_full_does_not_wait_for_itself() {
-    let builder = Client::builder(options()).subscription_capacity(10).unread_bytes(100 * 1024);
+    let builder = Client::builder(options()).subscription_capacity(10).unread_bytes(128 * 1024);
     let (client, mut peer, _server) = connected_as(builder).await;
     let (mut subscription, _) = subscribed(&client, &mut peer, "a").await;
     let mut statuses = client.statuses();
