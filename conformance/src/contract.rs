@@ -105,6 +105,7 @@ macro_rules! __contract {
                 "QUE-22" a_session_can_be_a_target_for_itself_and_for_its_shares
                 "QUE-23" a_large_fan_out_reaches_every_session
                 "QUE-24" order_goes_on_over_reopenings
+                "QUE-26" what_is_gone_makes_no_room_again
                 "QUE-25" a_long_queue_is_replayed_page_by_page
             }
             inflight {
@@ -166,6 +167,7 @@ macro_rules! __contract {
                 "RST-06" a_shared_message_is_restored_as_one
                 "RST-07" only_the_broker_restores
                 "RST-08" a_walk_shows_each_ended_session_once
+                "RST-09" a_session_takes_nobodys_place
             }
             wills {
                 "WIL-01" an_open_writes_its_will
@@ -293,6 +295,7 @@ macro_rules! __contract {
                 "PAG-12" a_queue_is_followed_while_it_changes
                 "PAG-13" a_walk_over_many_empty_sessions_comes_to_its_end
                 "PAG-14" a_walk_shows_every_will_of_a_session
+                "PAG-15" a_page_of_what_is_due_ends_with_its_bytes
             }
             limits {
                 "LIM-01" the_declared_limits_are_sane

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use opifex_storage::{Cursor, Op, Page, PageLimit, Persistence, Record, RecordKind, Seq, SessionId};
+use opifex_storage::{
+    Cursor, NewWill, Op, OpenSession, Page, PageLimit, Persistence, Record, RecordKind, Seq, SessionId,
+};
 
-use crate::script::{connect, filter, id, message, message_of, packet_id, subscription, target, topic, will};
+use crate::script::{
+    START, connect, filter, id, message, message_of, packet_id, subscription, target, topic, will,
+};
 use crate::subject::reading::counts_its_work;
 use crate::{Factory, Subject, Tier};
 
@@ -25,7 +29,7 @@ fn name(record: &Record) -> String {
 async fn ten_of_each<F: Factory>(s: &Subject<F>) -> Vec<SessionId> {
     let mut sessions = Vec::new();
     for n in 0..10 {
-        let open = opifex_storage::OpenSession { will: Some(will("w", "")), ..connect(&format!("c{n}")) };
+        let open = OpenSession { will: Some(will("w", "")), ..connect(&format!("c{n}")) };
         let opened = s.open(open).await;
         sessions.push(id(&opened));
         if n % 5 != 0 {
@@ -98,7 +102,7 @@ pub async fn a_walk_shows_every_record_once<F: Factory>(s: Subject<F>) {
 /// A session that was taken over has one will due and one that waits.
 pub async fn a_walk_shows_every_will_of_a_session<F: Factory>(s: Subject<F>) {
     for n in 0..5 {
-        let open = opifex_storage::OpenSession { will: Some(will("w", &n.to_string())), ..connect("c") };
+        let open = OpenSession { will: Some(will("w", &n.to_string())), ..connect("c") };
         s.open(open).await;
     }
     for items in [1, 2, 3] {
@@ -204,7 +208,7 @@ pub async fn a_walk_is_not_disturbed_by_new_records<F: Factory>(s: Subject<F>) {
         let seen: Vec<_> = first.items.iter().map(name).collect();
         for client in ["a", "c0-", "z"] {
             let client = format!("{client}{kind:?}");
-            let open = opifex_storage::OpenSession { will: Some(will("w", "")), ..connect(&client) };
+            let open = OpenSession { will: Some(will("w", "")), ..connect(&client) };
             let opened = s.open(open).await;
             let batch =
                 s.by(&opened).with(Op::Subscribe(subscription(&client))).with(Op::PutInbound(packet_id(1)));
@@ -269,6 +273,21 @@ pub async fn a_page_ends_with_its_bytes<F: Factory>(s: Subject<F>) {
     assert!(page.items.len() <= 2 && page.next.is_some());
     let page = s.store().scan(RecordKind::Retained, None, limit(101)).await.expect("it can be read");
     assert!(page.items.len() <= 2 && page.next.is_some());
+}
+
+/// Wills bring their messages; and what is left is found when those are taken.
+pub async fn a_page_of_what_is_due_ends_with_its_bytes<F: Factory>(s: Subject<F>) {
+    for n in 0..4 {
+        let will = NewWill { message: Arc::new(message_of(100)), ..will("w", "") };
+        let open = OpenSession { will: Some(will), ..connect(&format!("c{n}")) };
+        let c = s.open(open).await;
+        s.one(s.by(&c), Op::GoOffline).await;
+    }
+    for (bytes, expected) in [(1, 1), (100, 1), (101, 2), (10_000, 4)] {
+        let page = s.store().due(START, PageLimit { items: 1000, bytes }).await.expect("it can be read");
+        assert!((1..=expected).contains(&page.items.len()), "{} wills in {bytes} bytes", page.items.len());
+    }
+    assert_eq!(s.due(START).await.len(), 4);
 }
 
 /// A message that exceeds the limit by itself is not in the way of those behind it.

@@ -232,6 +232,23 @@ pub async fn drop_oldest_displaces_nothing_in_vain<F: Factory>(s: Subject<F>) {
     assert_eq!(s.enqueue(id(&c), "next").await, Seq(3));
 }
 
+/// What was settled, or gave way, or is in flight, waits no more: it cannot give way.
+pub async fn what_is_gone_makes_no_room_again<F: Factory>(s: Subject<F>) {
+    let c = s.connect("c").await;
+    let limits = bytes(100, FullPolicy::DropOldest);
+    for n in 1..=2 {
+        assert_eq!(push(&s, id(&c), message_of(40), limits).await, queued(n));
+    }
+    s.one(s.by(&c), Op::Settle(Seq(1))).await;
+    assert_eq!(push(&s, id(&c), message_of(60), limits).await, queued(3));
+    assert_eq!(push(&s, id(&c), message_of(40), limits).await, displacing(4, &[2]));
+    assign(&s, &c, 3).await;
+    assign(&s, &c, 4).await;
+    let dropped = TargetOutcome::Dropped(DropReason::QueueBytes);
+    assert_eq!(push(&s, id(&c), message_of(10), limits).await, dropped);
+    assert_eq!(s.seqs(id(&c)).await, [3, 4]);
+}
+
 /// Zero is a limit, too.
 pub async fn a_limit_of_nothing_takes_nothing<F: Factory>(s: Subject<F>) {
     let c = s.connect("c").await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opifex_packet::QoS;
 use opifex_storage::{
     Batch, ErrorKind, Op, OpenSession, Outcome, PageLimit, Persistence, Queued, Record, RecordKind, Restored,
-    Seq, SessionExpiry, Target,
+    Seq, SessionExpiry, SessionId, SessionRecord, Target,
 };
 
 use crate::script::{
@@ -138,6 +138,37 @@ pub async fn what_is_there_is_not_restored_again<F: Factory>(s: Subject<F>) {
         assert_eq!(restore(&to, record.clone()).await, Outcome::Present, "{record:?}");
     }
     assert_eq!(everything(&to).await, before);
+}
+
+/// Of two sessions with one id, or two of one client, the one that is there stays; also behind its end.
+pub async fn a_session_takes_nobodys_place<F: Factory>(s: Subject<F>) {
+    let to = s.another().await;
+    for client in ["of another number", "c"] {
+        s.connect(client).await;
+    }
+    let c = to.connect("c").await;
+    let left = to.connect("left").await;
+    to.enqueue(id(&left), "left").await;
+    to.submit(to.by(&left).with(Op::EndSession(id(&left)))).await;
+    let before = everything(&to).await;
+    for record in s.scan(RecordKind::Session).await {
+        let Record::Session(session) = record else { panic!("{record:?} is no session") };
+        for taken in [id(&c), id(&left)] {
+            let same_id =
+                Record::Session(SessionRecord { id: taken, client_id: "new".into(), ..session.clone() });
+            assert_eq!(restore(&to, same_id).await, Outcome::Present, "another has {taken}");
+        }
+        let same_client =
+            Record::Session(SessionRecord { id: SessionId(777), client_id: "c".into(), ..session });
+        assert_eq!(restore(&to, same_client).await, Outcome::Present, "the client has a session");
+    }
+    assert_eq!(everything(&to).await, before);
+    // An ended session stands in nobody's way, and its client may have another.
+    let Record::Session(session) = s.scan(RecordKind::Session).await.swap_remove(0) else {
+        panic!("no session")
+    };
+    let of_left = Record::Session(SessionRecord { id: SessionId(778), client_id: "left".into(), ..session });
+    assert_eq!(restore(&to, of_left).await, Outcome::Done);
 }
 
 /// There is no queue, subscription or inbound id without a session.
