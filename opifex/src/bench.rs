@@ -25,6 +25,7 @@ mod connects;
 mod cpu;
 mod ledger;
 mod pacer;
+mod pings;
 mod plan;
 mod progress;
 mod publisher;
@@ -34,6 +35,7 @@ mod subscriber;
 mod wire;
 
 use board::{Board, record};
+use cpu::Meter;
 use plan::{Length, Plan};
 use progress::Bar;
 use publisher::Publisher;
@@ -54,7 +56,16 @@ const TICK: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_secs(5);
 const LATE: Duration = Duration::from_secs(10);
 
-/// Nothing moves for so long while there is something to send: the broker hangs.
+/// The same where later messages have come: what is missing is out of order, or lost.
+const GAPS: Duration = Duration::from_secs(2);
+
+/// All has come: what comes now has come before.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// So long behind the end what was due before goes out.
+const OVERTIME: Duration = Duration::from_secs(5);
+
+/// Nothing moves for so long: the broker hangs. The lowest rate is a message a second.
 const STUCK: Duration = Duration::from_secs(20);
 
 /// Runs the benchmark and prints what it found.
@@ -98,6 +109,16 @@ struct Run {
     board: Arc<Board>,
 }
 
+/// How the sending part of a run ended.
+struct End {
+    /// The signal that ended it early.
+    signal: Option<&'static str>,
+    /// What was on its way has been waited for.
+    is_settled: bool,
+    /// The generator's share of a processor in the measured part.
+    cpu_percent: Option<f64>,
+}
+
 /// The connections of a run before it begins.
 #[derive(Default)]
 struct Connections {
@@ -131,7 +152,9 @@ impl Run {
         board.start.store(start, Relaxed);
         board.measure_from.store(measure_from, Relaxed);
         if let Length::Time(time) = plan.length {
-            board.end.store(measure_from + time.as_nanos() as u64, Relaxed);
+            let end = measure_from + time.as_nanos() as u64;
+            board.end.store(end, Relaxed);
+            board.cutoff.store(end + OVERTIME.as_nanos() as u64, Relaxed);
         }
         let mut publishers: JoinSet<(usize, anyhow::Result<()>)> = JoinSet::new();
         if plan.scenario == Scenario::Connect {
@@ -147,14 +170,16 @@ impl Run {
         }
         let pacer = pacer::start(Arc::clone(board), Arc::clone(plan));
 
-        let cpu_before = cpu::seconds().map(|seconds| (seconds, Instant::now()));
-        let signal = self.wait_for(&mut publishers, &mut signals, &bar).await?;
-        if signal.is_none() {
-            self.wait_for_deliveries(&bar).await;
+        let mut end = self.wait_for(&mut publishers, &mut signals, &bar).await?;
+        if end.is_settled {
+            tokio::select! {
+                () = self.wait_for_deliveries(&bar) => {}
+                signal = signals.next() => {
+                    end.signal.get_or_insert(signal);
+                    end.is_settled = false;
+                }
+            }
         }
-        let cpu = cpu_before.and_then(|(before, since)| {
-            Some((cpu::seconds()? - before) / since.elapsed().as_secs_f64() * 100.0)
-        });
         bar.say("closing");
         board.stop();
         let accounts = self.accounts(subscribers).await;
@@ -162,8 +187,8 @@ impl Run {
         // It looks at the board some thousand times a second.
         pacer.join().map_err(|_| Failure::runtime(anyhow!("the pacer failed")))?;
         bar.clear();
-        let report = Report::new(plan, board, &accounts, server, cpu, signal.is_some());
-        Ok((report, signal))
+        let report = Report::new(plan, board, &accounts, server, &end);
+        Ok((report, end.signal))
     }
 
     /// Makes all connections and subscriptions. The first failure is the run's.
@@ -200,64 +225,86 @@ impl Run {
         Ok(connections)
     }
 
-    /// Waits until all publishers have sent what they had to send. Answers the signal that ended it early.
+    /// Waits until all publishers have sent what they had to send, and what they are owed is there. The second signal ends
+    /// that, too.
     async fn wait_for(
         &self,
         publishers: &mut JoinSet<(usize, anyhow::Result<()>)>,
         signals: &mut Signals,
         bar: &Bar,
-    ) -> Result<Option<&'static str>, Failure> {
+    ) -> Result<End, Failure> {
         let board = &self.board;
-        let mut stopped = None;
+        let (mut signal, mut is_settled) = (None, true);
         let mut moved = (0, Instant::now());
-        loop {
+        let mut acknowledged = (0, Instant::now());
+        let mut meter = Meter::begin();
+        let mut warms_up = true;
+        while is_settled {
             tokio::select! {
                 joined = publishers.join_next() => match joined {
-                    None => return Ok(stopped),
+                    None => break,
                     Some(Ok((_, Ok(())))) => {}
                     Some(Ok((index, Err(error)))) => board.fail(&format!("publisher {index}"), &error),
                     Some(Err(error)) => return Err(Failure::runtime(error)),
                 },
-                signal = signals.next() => {
-                    if stopped.is_some() {
-                        return Ok(stopped);
+                name = signals.next() => match signal {
+                    Some(_) => is_settled = false,
+                    None => {
+                        signal = Some(name);
+                        (moved.1, acknowledged.1) = (Instant::now(), Instant::now());
+                        board.cut();
                     }
-                    stopped = Some(signal);
-                    board.end.store(board.now(), Relaxed);
-                    board.publishers.iter().for_each(|publisher| publisher.wake.notify_one());
-                }
+                },
                 () = sleep(TICK) => {
                     bar.show(board, &self.plan);
-                    let now = board.sum(|publisher| &publisher.sent)
-                        + board.sum(|publisher| &publisher.acknowledged)
-                        + board.received.load(Relaxed);
+                    if warms_up && board.now() >= board.measure_from.load(Relaxed) {
+                        (warms_up, meter) = (false, Meter::begin());
+                    }
+                    let sent = board.sum(|publisher| &publisher.sent);
+                    let ended = board.sum(|publisher| &publisher.acknowledged);
+                    if ended != acknowledged.0 || ended >= sent || !self.plan.is_acknowledged() {
+                        acknowledged = (ended, Instant::now());
+                    }
+                    let now = sent + ended + board.received.load(Relaxed);
                     if now != moved.0 || board.now() < board.start.load(Relaxed) {
                         moved = (now, Instant::now());
                     }
-                    let waits = self.plan.rate.is_some_and(|rate| rate < 10);
-                    if moved.1.elapsed() > STUCK && !waits {
-                        board.fail("the server", &anyhow!("nothing moved for {} seconds", STUCK.as_secs()));
-                        return Ok(stopped);
+                    // Whoever has given a signal does not want to wait long.
+                    let patience = if signal.is_some() { QUIET } else { STUCK };
+                    // A slow run may send for long what nobody acknowledges.
+                    if moved.1.min(acknowledged.1).elapsed() > patience {
+                        board.fail("the server", &anyhow!("nothing moved for {} seconds", patience.as_secs()));
+                        break;
                     }
                 }
             }
         }
+        Ok(End { signal, is_settled, cpu_percent: meter.and_then(Meter::percent) })
     }
 
-    /// Waits for deliveries, as long as some come.
+    /// Waits for deliveries, as long as some come, and a moment longer.
     async fn wait_for_deliveries(&self, bar: &Bar) {
         let (plan, board) = (&self.plan, &self.board);
         let patience = if plan.qos == QoS::AtMostOnce { QUIET } else { LATE };
         let mut moved = (0, Instant::now());
         loop {
-            let complete = board.publishers.iter().all(|publisher| {
-                publisher.accounted.load(SeqCst) >= publisher.sent.load(Relaxed) * plan.copies()
-            });
+            let copies = plan.copies();
+            let taken = board.sum(|publisher| &publisher.sent) - board.sum(|publisher| &publisher.refused);
             let received = board.received.load(Relaxed);
             if received != moved.0 {
                 moved = (received, Instant::now());
             }
-            if complete || plan.copies() == 0 || moved.1.elapsed() > patience {
+            let patience =
+                if board.distinct.load(Relaxed) >= taken * copies {
+                    LINGER
+                } else if board.publishers.iter().all(|publisher| {
+                    publisher.accounted.load(SeqCst) >= publisher.sent.load(Relaxed) * copies
+                }) {
+                    GAPS
+                } else {
+                    patience
+                };
+            if copies == 0 || moved.1.elapsed() > patience {
                 return;
             }
             bar.show(board, plan);
@@ -273,7 +320,13 @@ impl Run {
         let mut accounts = Vec::new();
         let all = async {
             while let Some(joined) = subscribers.join_next().await {
-                let Ok((index, (account, outcome))) = joined else { continue };
+                let (index, (account, outcome)) = match joined {
+                    Ok(joined) => joined,
+                    Err(error) => {
+                        self.board.fail("a subscriber", &error.into());
+                        continue;
+                    }
+                };
                 if let Err(error) = outcome {
                     self.board.fail(&format!("subscriber {index}"), &error);
                 }

@@ -2,12 +2,13 @@
 //! the program. The protocol is `opifex-client`'s.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::os::unix::ffi::OsStringExt as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use opifex_client::{Address, Options};
-use opifex_packet::{Properties, PropertyContext, QoS, TopicName, Version, Will};
+use opifex_packet::{Properties, Property, PropertyContext, QoS, TopicName, Version, Will};
 
 use crate::cli::{PropertyFlag, ServerFlags, ServerUrl, SessionFlags, UrlFlag, packet_name};
 use crate::failure::Failure;
@@ -18,12 +19,17 @@ mod ending;
 pub(crate) use connected::Connected;
 pub(crate) use ending::{end, failure, interrupted};
 
+/// How long a session of a command's own outlives a connection: longer than the attempts to make another.
+const OWN_SESSION_SECS: u32 = 300;
+
 /// What a client's flags come to.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) address: Address,
     pub(crate) options: Options,
     properties: Vec<PropertyFlag>,
+    /// The session is the command's own, and ends with it.
+    own_session: bool,
     /// What is said on standard error.
     pub(crate) debug: bool,
     pub(crate) quiet: bool,
@@ -73,10 +79,37 @@ impl Setup {
             }
         }
         let properties = session.property.clone();
-        let mut setup = Setup { address, options, properties, debug: session.debug, quiet: session.quiet };
+        let mut setup = Setup {
+            address,
+            options,
+            properties,
+            own_session: false,
+            debug: session.debug,
+            quiet: session.quiet,
+        };
         setup.connect_properties()?;
         setup.options.will = setup.will(session)?;
         Ok(setup)
+    }
+
+    /// Gives a command that publishes at QoS 2 a session for its lifetime: a message is ended over a new connection then,
+    /// and not sent anew. With `-c` and `-x` it has one. Before 5.0 there is none that ends by itself.
+    pub(crate) fn with_own_session(mut self, qos: QoS, session: &SessionFlags) -> Setup {
+        let asked = session.session_expiry_interval.is_some() || self.options.session_expiry_secs > 0;
+        if qos == QoS::ExactlyOnce && self.options.version.is_v5() && !asked {
+            self.options.session_expiry_secs = OWN_SESSION_SECS;
+            self.own_session = true;
+        }
+        self
+    }
+
+    /// The properties of DISCONNECT.
+    pub(crate) fn disconnect_properties(&self) -> Result<Properties<'static>, Failure> {
+        let mut properties = self.properties(PropertyContext::Disconnect)?;
+        if self.own_session && properties.session_expiry_interval().is_none() {
+            properties.push(Property::SessionExpiryInterval(0));
+        }
+        Ok(properties)
     }
 
     /// The properties that `-D` gives to a packet, in their order.
@@ -219,6 +252,14 @@ fn password(server: &ServerFlags) -> Result<Option<Vec<u8>>, Failure> {
         bytes.pop();
     }
     Ok(Some(bytes))
+}
+
+/// The time of `-W`, which begins with the command; without the flag it is never over.
+pub(crate) async fn patience(secs: Option<NonZeroU32>) {
+    match secs {
+        Some(secs) => tokio::time::sleep(Duration::from_secs(secs.get().into())).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Flags that do not go together.

@@ -1,11 +1,13 @@
 //! `opifex pub`: publishes one message, or each line of standard input. Lines are on their way in great number, in their
 //! order, and no more of them are read than the server keeps up with.
 
+use std::fmt::Display;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
-use opifex_client::{Delivery, Error, Message, Reconnect};
+use opifex_client::{Delivery, Error, Message, Reconnect, Refusal};
 use opifex_packet::{Properties, PropertyContext, QoS, ReasonCode, TopicName, Version};
 use tokio::sync::mpsc;
 
@@ -33,7 +35,8 @@ const COMMAND: Command =
 
 /// Publishes what the flags say.
 pub(crate) fn run(args: &PubArgs) -> Result<ExitCode, Failure> {
-    let mut setup = Setup::new(&COMMAND, &args.server, &args.url, &args.session)?;
+    let setup = Setup::new(&COMMAND, &args.server, &args.url, &args.session)?;
+    let mut setup = setup.with_own_session(args.qos.0, &args.session);
     setup.options.max_inflight = max_inflight(args.max_inflight, setup.options.version);
     let template = Template {
         topic: topic(args.topic.as_ref(), args.url.url.as_ref())?,
@@ -106,15 +109,21 @@ async fn repeat(
         };
         let published = tokio::select! {
             biased;
-            published = published => published,
-            failure = watch.ended() => return Err(failure),
+            published = published => published.map_err(|error| failure(error, &connected.setup.address)),
+            failure = watch.ended() => Err(failure),
             signal = signals.next() => {
                 drop(watch);
                 connected.close_soon().await;
                 return Ok(interrupted(signal));
             }
         };
-        let published = published.map_err(|error| failure(error, &connected.setup.address))?;
+        let published = match published {
+            Ok(published) => published,
+            Err(failure) => {
+                drop(watch);
+                return Err(connected.close_failed(failure).await);
+            }
+        };
         connected.debug(format_args!("published, {} bytes: {}", message.payload.len(), published.reason));
     }
     drop(watch);
@@ -132,11 +141,19 @@ async fn lines(
     let mut sent = Sent { connected: &connected, done: 0, refused: None, progress: Progress::new() };
     let outcome = {
         let mut watch = connected.watch();
-        let both = async { tokio::try_join!(enqueue(&connected, template, to), sent.settle(on_their_way)) };
+        let both = async {
+            let mut settled = pin!(sent.settle(on_their_way));
+            let read = tokio::select! {
+                read = enqueue(&connected, template, to) => read,
+                settled = &mut settled => return settled,
+            };
+            // The lines in front of a failure are published.
+            settled.await.and(read)
+        };
         tokio::select! {
             biased;
             signal = signals.next() => Err(signal),
-            both = both => Ok(both.map(drop)),
+            both = both => Ok(both),
             failure = watch.ended() => Ok(Err(failure)),
         }
     };
@@ -147,16 +164,17 @@ async fn lines(
             connected.close_soon().await;
             return Ok(interrupted(signal));
         }
-        Ok(Err(failure)) => return Err(failure),
+        Ok(Err(failure)) => return Err(connected.close_failed(failure).await),
         Ok(Ok(())) => {}
     }
     connected.debug(format_args!("published {done} lines"));
     connected.close().await?;
     match refused {
         None => Ok(ExitCode::SUCCESS),
-        Some((count, reason)) => {
+        Some((count, Some(reason))) => {
             Err(Failure::Refused(reason, anyhow!("the server refused {count} of {done} lines")))
         }
+        Some((count, None)) => Err(Failure::runtime(anyhow!("{count} of {done} lines were not published"))),
     }
 }
 
@@ -181,7 +199,8 @@ async fn enqueue(
 struct Sent<'a> {
     connected: &'a Connected,
     done: u64,
-    refused: Option<(u64, ReasonCode)>,
+    /// Lines that were not taken, and the server's first reason, if it gave one.
+    refused: Option<(u64, Option<ReasonCode>)>,
     progress: Progress,
 }
 
@@ -194,11 +213,10 @@ impl Sent<'_> {
             match ended {
                 Ok(_) => {}
                 // A server that refuses one line may take the next.
-                Err(Error::Rejected { reason, .. }) => {
-                    self.progress.clear();
-                    self.connected.warn(format_args!("line {}: {reason}", self.done));
-                    let (count, _) = self.refused.unwrap_or((0, reason));
-                    self.refused = Some((count + 1, reason));
+                Err(Error::Rejected { reason, .. }) => self.refused(reason, Some(reason)),
+                // The same, said beforehand: CONNACK has the longest packet that it takes.
+                Err(Error::Refused(refusal)) if matches!(*refusal, Refusal::Forbidden { .. }) => {
+                    self.refused(refusal, None);
                 }
                 Err(error) => {
                     return Err(match failure(error, &self.connected.setup.address) {
@@ -212,5 +230,12 @@ impl Sent<'_> {
             self.progress.show(self.done);
         }
         Ok(())
+    }
+
+    fn refused(&mut self, why: impl Display, reason: Option<ReasonCode>) {
+        self.progress.clear();
+        self.connected.warn(format_args!("line {}: {why}", self.done));
+        let (count, first) = self.refused.unwrap_or((0, None));
+        self.refused = Some((count + 1, first.or(reason)));
     }
 }

@@ -1,8 +1,9 @@
 //! `opifex rr`: publishes a request and prints the answer. With 5.0 the request says where the answer goes and carries
 //! correlation data; before, both sides know the response topic.
 
+use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use opifex_client::{Message, Reconnect};
@@ -11,7 +12,7 @@ use opifex_packet::{
 };
 
 use crate::cli::RrArgs;
-use crate::client::{Command, Connected, Setup, failure, interrupted, random, topic, usage};
+use crate::client::{Command, Connected, Setup, failure, interrupted, patience, random, topic, usage};
 use crate::failure::Failure;
 use crate::print::{Output, Printer};
 use crate::publish::payload;
@@ -30,6 +31,7 @@ const COMMAND: Command = Command {
 /// Publishes the request and prints the answer.
 pub(crate) fn run(args: &RrArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::new(&COMMAND, &args.server, &args.url, &args.session)?;
+    let setup = setup.with_own_session(args.qos.0, &args.session);
     let message = Message {
         topic: topic(args.topic.as_ref(), args.url.url.as_ref())?,
         payload: payload(&args.message)?,
@@ -45,27 +47,20 @@ pub(crate) fn run(args: &RrArgs) -> Result<ExitCode, Failure> {
             QoS::AtMostOnce => Reconnect::never(),
             _ => Reconnect::default().up_to(ATTEMPTS),
         };
+        let mut patience = pin!(patience(args.timeout));
+        let timed_out = || Failure::TimedOut(anyhow!("no answer came in time"));
         let connected = tokio::select! {
             connected = Connected::open(setup, reconnect) => connected?,
             signal = signals.next() => return Ok(interrupted(signal)),
-        };
-        let patience = async {
-            match args.timeout {
-                Some(secs) => tokio::time::sleep(Duration::from_secs(secs.get().into())).await,
-                None => std::future::pending().await,
-            }
+            () = &mut patience => return Err(timed_out()),
         };
         let answer = {
             let mut watch = connected.watch();
             tokio::select! {
                 biased;
-                answer = ask(args, &connected, message) => answer?,
-                failure = watch.ended() => return Err(failure),
-                () = patience => {
-                    drop(watch);
-                    connected.close_soon().await;
-                    return Err(Failure::TimedOut(anyhow!("no answer came in time")));
-                }
+                answer = ask(args, &connected, message) => answer,
+                failure = watch.ended() => Err(failure),
+                () = patience => Err(timed_out()),
                 signal = signals.next() => {
                     drop(watch);
                     connected.close_soon().await;
@@ -73,15 +68,25 @@ pub(crate) fn run(args: &RrArgs) -> Result<ExitCode, Failure> {
                 }
             }
         };
-        let mut output = Output::new(Printer::new(&args.output));
-        let printed = output.print(&answer);
-        output.flush().context("cannot write to standard output").map_err(Failure::Runtime)?;
-        connected.close_soon().await;
-        match printed {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(_) => Err(Failure::runtime(anyhow!("the payload is not JSON"))),
+        match answer.and_then(|answer| print(args, &answer)) {
+            Ok(()) => {
+                connected.close_soon().await;
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(failure) => Err(connected.close_failed(failure).await),
         }
     })
+}
+
+fn print(args: &RrArgs, answer: &Message) -> Result<(), Failure> {
+    let mut output = Output::new(Printer::new(&args.output));
+    let printed = output.print(answer);
+    match output.flush() {
+        // Whoever asked has gone; that changes nothing about the answer.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        flushed => flushed.context("cannot write to standard output").map_err(Failure::Runtime)?,
+    }
+    printed.map_err(|_| Failure::runtime(anyhow!("the payload is not JSON")))
 }
 
 /// The request's properties: with 5.0 the response topic, and correlation data unless `-D` gives some.

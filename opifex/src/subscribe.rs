@@ -1,8 +1,8 @@
 //! `opifex sub`: prints what comes, in the order in which it comes.
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
@@ -11,10 +11,10 @@ use opifex_packet::{
     Property, PropertyContext, RetainHandling, Subscription as Asked, SubscriptionOptions, TopicFilter,
     Version,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::task::consume_budget;
 
 use crate::cli::{ChoiceFlags, SubArgs};
-use crate::client::{Command, Connected, Setup, failure, interrupted, usage};
+use crate::client::{Command, Connected, Setup, failure, interrupted, patience, usage};
 use crate::failure::Failure;
 use crate::print::{Output, Printer};
 use crate::signals::Signals;
@@ -49,9 +49,11 @@ pub(crate) fn run(args: &SubArgs) -> Result<ExitCode, Failure> {
     let runtime = runtime.context("cannot start the runtime").map_err(Failure::Runtime)?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
+        let mut patience = pin!(patience(args.timeout));
         let connected = tokio::select! {
             connected = Connected::open(setup, Reconnect::default()) => connected?,
             signal = signals.next() => return Ok(interrupted(signal)),
+            () = &mut patience => return Err(timed_out()),
         };
         let end = {
             let mut watch = connected.watch();
@@ -61,29 +63,35 @@ pub(crate) fn run(args: &SubArgs) -> Result<ExitCode, Failure> {
                 output: Output::new(Printer::new(&args.output)),
                 printed: 0,
             };
-            tokio::select! {
+            let end = tokio::select! {
                 biased;
-                signal = signals.next() => {
-                    // What was taken from the server is printed.
-                    subscriber.output.flush().ok();
-                    End::Signal(signal)
-                }
-                end = subscriber.run(filters) => end?,
-                failure = watch.ended() => return Err(failure),
-            }
+                signal = signals.next() => Ok(End::Signal(signal)),
+                // In front of the messages, which may come without a pause.
+                () = &mut patience => Ok(End::TimedOut),
+                end = subscriber.subscribe_and_print(filters) => end.map(|()| End::Done),
+                failure = watch.ended() => Err(failure),
+            };
+            // What was taken from the server is printed.
+            subscriber.output.flush().ok();
+            end
         };
         match end {
-            End::Done => connected.close().await.map(|()| ExitCode::SUCCESS),
-            End::TimedOut => {
+            Err(failure) => Err(connected.close_failed(failure).await),
+            Ok(End::Done) => connected.close().await.map(|()| ExitCode::SUCCESS),
+            Ok(End::TimedOut) => {
                 connected.close_soon().await;
-                Err(Failure::TimedOut(anyhow!("the time is over")))
+                Err(timed_out())
             }
-            End::Signal(signal) => {
+            Ok(End::Signal(signal)) => {
                 connected.close_soon().await;
                 Ok(if args.count.is_some() { interrupted(signal) } else { ExitCode::SUCCESS })
             }
         }
     })
+}
+
+fn timed_out() -> Failure {
+    Failure::TimedOut(anyhow!("the time is over"))
 }
 
 /// Why it ends.
@@ -101,25 +109,8 @@ struct Subscriber<'a> {
 }
 
 impl Subscriber<'_> {
-    async fn run(&mut self, filters: Vec<TopicFilter<'static>>) -> Result<End, Failure> {
-        let deadline = self.args.timeout.map(|secs| Instant::now() + Duration::from_secs(secs.get().into()));
-        let until = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            end = self.subscribe_and_print(filters) => end,
-            () = until => {
-                self.output.flush().ok();
-                Ok(End::TimedOut)
-            }
-        }
-    }
-
-    async fn subscribe_and_print(&mut self, filters: Vec<TopicFilter<'static>>) -> Result<End, Failure> {
+    /// Resolves when there is nothing more to be printed.
+    async fn subscribe_and_print(&mut self, filters: Vec<TopicFilter<'static>>) -> Result<(), Failure> {
         let client = &self.connected.client;
         let failed = |error| failure(error, &self.connected.setup.address);
         // What earlier subscriptions of the session bring is printed, too, and first: some of it has waited.
@@ -136,9 +127,11 @@ impl Subscriber<'_> {
             self.connected.debug("unsubscribed");
         }
         if self.args.exit_after_subscribing {
-            return Ok(End::Done);
+            return Ok(());
         }
         loop {
+            // A stream that is never empty yields to nobody: neither a signal nor the time would end it.
+            consume_budget().await;
             let received = tokio::select! {
                 biased;
                 received = next(&mut others) => received,
@@ -146,18 +139,15 @@ impl Subscriber<'_> {
                 // Nothing else has come: what is printed is shown.
                 () = std::future::ready(()), if self.output.is_pending() => {
                     if self.flush()? {
-                        return Ok(End::Done);
+                        return Ok(());
                     }
                     continue;
                 }
             };
-            let Some(received) = received else {
-                self.output.flush().ok();
-                return Err(self.connected.cause());
-            };
+            let Some(received) = received else { return Err(self.connected.cause()) };
             if self.take(received.into_message()).await? {
                 self.flush()?;
-                return Ok(End::Done);
+                return Ok(());
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ pub(super) struct Board {
     pub(super) measure_from: AtomicU64,
     /// When publishing ends; `u64::MAX` when a count ends it.
     pub(super) end: AtomicU64,
+    /// When also what was due before goes out no more; `u64::MAX` when a count ends it.
+    pub(super) cutoff: AtomicU64,
     /// Set when nothing more is to be waited for.
     stopped: AtomicBool,
     pub(super) stop: Notify,
@@ -33,13 +35,16 @@ pub(super) struct Board {
     pub(super) publishers: Vec<Progress>,
     /// Deliveries.
     pub(super) received: AtomicU64,
-    /// Of those, of messages that were due when it was measured.
+    /// Of those, without the ones that had come before.
+    pub(super) distinct: AtomicU64,
+    /// Of all, of messages that were due when it was measured.
     pub(super) measured: AtomicU64,
     /// When the last of those came.
     pub(super) last_measured: AtomicU64,
     /// Messages of other runs, or none of a benchmark's.
     pub(super) foreign: AtomicU64,
-    /// From due to delivery, from due to the end of the QoS's flow, from due to the write, from begin to CONNACK.
+    /// From due to delivery, from due to the end of the QoS's flow, from due to the write (of what nothing but the generator
+    /// held up), from due to CONNACK.
     pub(super) delivery: Mutex<Histogram<u64>>,
     pub(super) acknowledgement: Mutex<Histogram<u64>>,
     pub(super) lag: Mutex<Histogram<u64>>,
@@ -92,10 +97,12 @@ impl Board {
             start: unknown(),
             measure_from: unknown(),
             end: unknown(),
+            cutoff: unknown(),
             stopped: AtomicBool::new(false),
             stop: Notify::new(),
             publishers: (0..publishers).map(|_| Progress::default()).collect(),
             received: AtomicU64::new(0),
+            distinct: AtomicU64::new(0),
             measured: AtomicU64::new(0),
             last_measured: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
@@ -113,9 +120,17 @@ impl Board {
         self.began.elapsed().as_nanos() as u64
     }
 
-    /// The moment of that nanosecond.
-    pub(super) fn at(&self, nanoseconds: u64) -> Instant {
-        self.began + Duration::from_nanos(nanoseconds)
+    /// Nothing more is put together from now on.
+    pub(super) fn cut(&self) {
+        let now = self.now();
+        self.end.store(now, Relaxed);
+        self.cutoff.store(now, Relaxed);
+        self.publishers.iter().for_each(|publisher| publisher.wake.notify_one());
+    }
+
+    /// Whether a publisher that would send a message that is due then has come to its end.
+    pub(super) fn is_over(&self, due: u64, now: u64) -> bool {
+        due >= self.end.load(Relaxed) || now >= self.cutoff.load(Relaxed)
     }
 
     /// Ends everything that still waits.

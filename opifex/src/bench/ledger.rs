@@ -14,18 +14,27 @@ pub(super) struct Ledger {
     reordered: u64,
 }
 
+/// What a message is to its ledger.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Came {
+    /// How many numbers are behind it now that were not before, lost ones among them.
+    pub(super) passed: u64,
+    /// It had not come before.
+    pub(super) is_new: bool,
+}
+
 impl Ledger {
-    /// A message has come; answers how many numbers are behind it now that were not before, lost ones among them.
-    pub(super) fn came(&mut self, number: u64) -> u64 {
+    /// A message has come.
+    pub(super) fn came(&mut self, number: u64) -> Came {
         if number == self.next {
             self.next += 1;
-            return 1;
+            return Came { passed: 1, is_new: true };
         }
         if number > self.next {
             let before = self.next;
             self.missing.insert(before, number - 1);
             self.next = number + 1;
-            return self.next - before;
+            return Came { passed: self.next - before, is_new: true };
         }
         let gap = self.missing.range(..=number).next_back().map(|(first, last)| (*first, *last));
         match gap {
@@ -39,15 +48,22 @@ impl Ledger {
                     self.missing.insert(number + 1, last);
                 }
             }
-            _ => self.duplicates += 1,
+            _ => {
+                self.duplicates += 1;
+                return Came { passed: 0, is_new: false };
+            }
         }
-        0
+        Came { passed: 0, is_new: true }
     }
 
-    /// How many of the first `sent` messages have not come.
-    pub(super) fn lost(&self, sent: u64) -> u64 {
-        let gaps: u64 = self.missing.iter().map(|(first, last)| last - first + 1).sum();
-        gaps + sent.saturating_sub(self.next)
+    /// How many messages have not come, though later ones have.
+    pub(super) fn gaps(&self) -> u64 {
+        self.missing.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// How many of the first `sent` messages have not come, and none behind them.
+    pub(super) fn behind(&self, sent: u64) -> u64 {
+        sent.saturating_sub(self.next)
     }
 
     /// How many came more than once.
@@ -67,14 +83,15 @@ mod tests {
 
     fn ledger(numbers: &[u64]) -> Ledger {
         let mut ledger = Ledger::default();
-        let accounted: u64 = numbers.iter().map(|number| ledger.came(*number)).sum();
-        assert_eq!(accounted, ledger.next);
+        let came: Vec<Came> = numbers.iter().map(|number| ledger.came(*number)).collect();
+        assert_eq!(came.iter().map(|came| came.passed).sum::<u64>(), ledger.next);
+        assert_eq!(came.iter().filter(|came| came.is_new).count() as u64, ledger.next - ledger.gaps());
         ledger
     }
 
     fn found(numbers: &[u64], sent: u64) -> (u64, u64, u64) {
         let ledger = ledger(numbers);
-        (ledger.lost(sent), ledger.duplicates(), ledger.reordered())
+        (ledger.gaps() + ledger.behind(sent), ledger.duplicates(), ledger.reordered())
     }
 
     #[test]

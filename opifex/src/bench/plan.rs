@@ -72,6 +72,11 @@ impl Plan {
         }
     }
 
+    /// Whether what is sent ends with an acknowledgement.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.qos != QoS::AtMostOnce && self.scenario != Scenario::Connect
+    }
+
     /// Whose messages a subscriber gets.
     pub(super) fn publishers_of(&self, subscriber: usize) -> std::ops::Range<usize> {
         match self.scenario {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 use opifex_packet::{Delivery, Packet, PacketId, Publish, Pubrel, QoS, ReasonCode, TopicName};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use super::board::{Board, Progress, record};
 use super::plan::Plan;
 use super::stamp::Stamp;
-use super::wire::{KEEP_ALIVE, Wire};
+use super::wire::Wire;
 
 /// So much is put together before it is written.
 const BATCH_BYTES: usize = 32 * 1024;
@@ -42,6 +42,10 @@ pub(super) struct Publisher {
     forgiven: u64,
     flights: Flights,
     lags: Vec<u64>,
+    /// Window or socket keep it from sending what is due.
+    held_back: bool,
+    /// What was due before may have been held back so.
+    held_until: u64,
 }
 
 /// Messages that wait for their acknowledgement.
@@ -99,6 +103,8 @@ impl Publisher {
             forgiven: 0,
             flights,
             lags: Vec::new(),
+            held_back: false,
+            held_until: 0,
             plan,
         })
     }
@@ -107,12 +113,11 @@ impl Publisher {
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let board = Arc::clone(&self.board);
         let progress = &board.publishers[self.index];
-        let mut pings = interval(KEEP_ALIVE / 2);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !board.is_stopped() {
             progress.will_wait();
             let pause = self.put_together(progress)?;
             self.wire.write()?;
+            self.held_back = pause == Pause::Acknowledgement || !self.wire.is_flushed();
             if pause == Pause::Full && self.wire.is_flushed() {
                 // The subscribers may share this thread.
                 tokio::task::yield_now().await;
@@ -127,7 +132,6 @@ impl Publisher {
                 ready = self.wire.ready() => ready?,
                 () = progress.wake.notified() => continue,
                 () = stalled, if pause == Pause::Backlog => self.forgive(progress),
-                _ = pings.tick() => self.wire.send(Packet::Pingreq),
             }
             self.receive(progress).await?;
         }
@@ -138,16 +142,19 @@ impl Publisher {
     /// Puts together what may go out now.
     fn put_together(&mut self, progress: &Progress) -> anyhow::Result<Pause> {
         let board = Arc::clone(&self.board);
-        let (start, end) = (board.start.load(Relaxed), board.end.load(Relaxed));
+        let start = board.start.load(Relaxed);
         let measure_from = board.measure_from.load(Relaxed);
         let now = board.now();
+        if self.held_back {
+            self.held_until = now;
+        }
         let (before, measured_before) = (self.number, self.measured);
         let pause = loop {
             let due = match self.plan.due(self.index, self.number) {
                 Some(due) => start.saturating_add(due),
                 None => now.max(start),
             };
-            if self.ended || due >= end || self.plan.quota(self.index) == Some(self.measured) {
+            if self.ended || board.is_over(due, now) || self.plan.quota(self.index) == Some(self.measured) {
                 self.ended = true;
                 break Pause::Ended;
             }
@@ -171,7 +178,8 @@ impl Publisher {
             self.number += 1;
             if is_measured {
                 self.measured += 1;
-                if self.plan.rate.is_some() {
+                // The others say how late the server was.
+                if self.plan.rate.is_some() && due > self.held_until {
                     self.lags.push(now - due);
                 }
             }
@@ -224,7 +232,6 @@ impl Publisher {
                     }
                     Packet::Pubrec(pubrec) => (pubrec.packet_id, pubrec.reason),
                     Packet::Pubcomp(pubcomp) => (pubcomp.packet_id, ReasonCode::Success),
-                    Packet::Pingresp => return Ok(()),
                     other => bail!("the server sent {other:?} to a publisher"),
                 };
                 flights.end(id, now, measure_from)?;

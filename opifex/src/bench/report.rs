@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::End;
 use super::board::Board;
 use super::plan::Plan;
 use super::subscriber::Account;
@@ -41,13 +42,15 @@ pub(super) struct Report {
     duplicates: u64,
     reordered: u64,
     foreign: u64,
+    /// With a rate: due, and never sent.
+    unsent: u64,
 
     delivery_us: Option<Latency>,
     acknowledgement_us: Option<Latency>,
     connect_us: Option<Latency>,
-    /// How late the generator was itself.
+    /// How late the generator was itself, with messages that nothing else held up.
     lag_us: Option<Latency>,
-    /// Processor time of the generator, in percent of one processor.
+    /// Processor time of the generator while it published what was measured, in percent of one processor.
     generator_cpu_percent: Option<f64>,
 
     failed_connections: u64,
@@ -88,18 +91,24 @@ impl Latency {
     }
 }
 
+/// How many messages were due before the end and did not go out.
+fn unsent(plan: &Plan, board: &Board) -> u64 {
+    let (start, end) = (board.start.load(Relaxed), board.end.load(Relaxed));
+    if end == u64::MAX || end <= start {
+        return 0;
+    }
+    let due = plan.due_within(end - start - 1).unwrap_or(0);
+    due.saturating_sub(board.sum(|publisher| &publisher.sent))
+}
+
 impl Report {
-    pub(super) fn new(
-        plan: &Plan,
-        board: &Board,
-        accounts: &[Account],
-        server: String,
-        generator_cpu_percent: Option<f64>,
-        stopped_early: bool,
-    ) -> Report {
+    pub(super) fn new(plan: &Plan, board: &Board, accounts: &[Account], server: String, end: &End) -> Report {
         let (mut lost, mut duplicates, mut reordered) = (0, 0, 0);
         for (publisher, ledger) in accounts.iter().flat_map(Account::by_publisher) {
-            lost += ledger.lost(board.publishers[publisher].sent.load(Relaxed));
+            lost += ledger.gaps();
+            if end.is_settled {
+                lost += ledger.behind(board.publishers[publisher].sent.load(Relaxed));
+            }
             duplicates += ledger.duplicates();
             reordered += ledger.reordered();
         }
@@ -144,14 +153,15 @@ impl Report {
             duplicates,
             reordered,
             foreign: board.foreign.load(Relaxed),
+            unsent: unsent(plan, board),
             delivery_us: Latency::of(&board.delivery),
             acknowledgement_us: Latency::of(&board.acknowledgement),
             connect_us: Latency::of(&board.connect),
             lag_us: Latency::of(&board.lag),
-            generator_cpu_percent,
+            generator_cpu_percent: end.cpu_percent,
             failed_connections,
             errors,
-            stopped_early,
+            stopped_early: end.signal.is_some(),
         }
     }
 
@@ -199,6 +209,9 @@ impl Report {
                 {
                     writeln!(text, "{name:<16}{count:>12}")?;
                 }
+            }
+            if self.unsent > 0 {
+                writeln!(text, "{:<16}{:>12}  the rate was not reached", "never sent", self.unsent)?;
             }
             if self.refused > 0 {
                 writeln!(text, "{:<16}{:>12}", "refused", self.refused)?;

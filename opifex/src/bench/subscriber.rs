@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use anyhow::bail;
 use opifex_packet::{Delivery, Packet, Puback, Pubcomp, Pubrec};
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::{Board, record};
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::stamp::Stamp;
-use super::wire::{KEEP_ALIVE, Wire};
+use super::wire::Wire;
 
 /// A subscriber with its connection.
 pub(super) struct Subscriber {
@@ -32,6 +31,7 @@ pub(super) struct Account {
     touched: Vec<usize>,
     latencies: Vec<u64>,
     received: u64,
+    distinct: u64,
     measured: u64,
     foreign: u64,
 }
@@ -46,6 +46,7 @@ impl Subscriber {
             touched: Vec::new(),
             latencies: Vec::new(),
             received: 0,
+            distinct: 0,
             measured: 0,
             foreign: 0,
         };
@@ -64,15 +65,12 @@ impl Subscriber {
     /// Whose messages these are.
     async fn receive(&mut self) -> anyhow::Result<()> {
         let board = Arc::clone(&self.board);
-        let mut pings = interval(KEEP_ALIVE / 2);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(board.stop.notified());
         stop.as_mut().enable();
         while !board.is_stopped() {
             tokio::select! {
                 ready = self.wire.ready() => ready?,
                 () = &mut stop => break,
-                _ = pings.tick() => self.wire.send(Packet::Pingreq),
             }
             self.read().await?;
             self.wire.write()?;
@@ -97,7 +95,6 @@ impl Subscriber {
                         }
                     }
                     Packet::Pubrel(pubrel) => Packet::from(Pubcomp::new(pubrel.packet_id)),
-                    Packet::Pingresp => return Ok(()),
                     other => bail!("the server sent {other:?} to a subscriber"),
                 };
                 answer.encode(version, out);
@@ -118,12 +115,13 @@ impl Account {
             return;
         };
         self.received += 1;
-        let accounted = self.ledgers[nth].came(stamp.number);
-        if accounted > 0 {
+        let came = self.ledgers[nth].came(stamp.number);
+        self.distinct += u64::from(came.is_new);
+        if came.passed > 0 {
             if self.news[nth] == 0 {
                 self.touched.push(nth);
             }
-            self.news[nth] += accounted;
+            self.news[nth] += came.passed;
         }
         if stamp.due >= measure_from {
             self.measured += 1;
@@ -139,6 +137,7 @@ impl Account {
             publisher.nudge();
         }
         board.received.fetch_add(std::mem::take(&mut self.received), Relaxed);
+        board.distinct.fetch_add(std::mem::take(&mut self.distinct), Relaxed);
         board.foreign.fetch_add(std::mem::take(&mut self.foreign), Relaxed);
         if self.measured > 0 {
             board.measured.fetch_add(std::mem::take(&mut self.measured), Relaxed);

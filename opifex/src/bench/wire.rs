@@ -17,6 +17,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::pings::{Pings, Turn};
+
 /// How long a server may take for CONNACK and SUBACK.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,10 +43,11 @@ pub(super) struct Wire {
     written: usize,
     /// QoS 1 and 2 messages that the server allows under way.
     pub(super) receive_maximum: u16,
+    pings: Pings,
 }
 
-/// The keep-alive of every connection; a PINGREQ goes out in half of it.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// The keep-alive of every connection, unless the server says another.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// The server said no.
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl Wire {
             out: Vec::new(),
             written: 0,
             receive_maximum: u16::MAX,
+            pings: Pings::new(Duration::ZERO),
         };
         let mut connect = Connect::new(version, client_id);
         connect.keep_alive_secs = KEEP_ALIVE.as_secs() as u16;
@@ -91,6 +95,9 @@ impl Wire {
         if connack.reason != ReasonCode::Success {
             return Err(Refused { what: "the connection".into(), reason: connack.reason }.into());
         }
+        // [MQTT-3.1.2-21]
+        let said = connack.properties.server_keep_alive().map(|secs| Duration::from_secs(secs.into()));
+        wire.pings = Pings::new(said.unwrap_or(KEEP_ALIVE));
         wire.receive_maximum = connack.properties.receive_maximum().unwrap_or(u16::MAX);
         Ok(wire)
     }
@@ -139,11 +146,19 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits until something can be read or, if something is to be, written.
-    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+    /// Waits until something can be read or, if something is to be, written. A PINGREQ may be what is to be written.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
         let interest =
             if self.is_flushed() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-        self.stream.ready(interest).await?;
+        tokio::select! {
+            ready = self.stream.ready(interest) => {
+                ready?;
+            }
+            turn = self.pings.next() => match turn {
+                Turn::Ask => self.send(Packet::Pingreq),
+                Turn::Unanswered => bail!("the server has sent neither PINGRESP nor anything else in time"),
+            },
+        }
         Ok(())
     }
 
@@ -153,7 +168,7 @@ impl Wire {
         mut take: impl FnMut(Packet<'_>, &mut Vec<u8>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let options = DecodeOptions::new(self.version, Role::Client);
-        let Wire { stream, inbox, out, .. } = self;
+        let Wire { stream, inbox, out, pings, .. } = self;
         let mut take_all = |bytes: &[u8]| {
             let mut used = 0;
             let taken = loop {
@@ -164,6 +179,10 @@ impl Wire {
                     }
                     Ok(Decoded::Packet { packet, len }) => {
                         used += len;
+                        pings.answered();
+                        if packet == Packet::Pingresp {
+                            continue;
+                        }
                         if let Err(error) = take(packet, out) {
                             break Err(error);
                         }

@@ -21,7 +21,7 @@ Examples:
 
 Every message carries its publisher, a number and a time: what is lost, doubled or out of order is counted. With --rate
 latency counts from the moment at which a message was due, so that a broker that stalls is not flattered; without it,
-publishers wait for the subscribers (--backlog), and latency counts from the write.
+publishers wait for the subscribers (--backlog), and latency counts from the moment at which a message is put together.
 
 Exit codes: 0 all that the QoS promises was kept, 1 it was not, or a failure, 2 wrong flags, 128 to 162 the server refused:
 the reason code of MQTT 5.0. What QoS 0 loses is counted and is no failure.";

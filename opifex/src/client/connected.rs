@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use opifex_client::{Cause, Client, Reconnect, Status, Statuses};
-use opifex_packet::{PropertyContext, ReasonCode};
+use opifex_packet::ReasonCode;
 
 use super::ending::chain;
 use super::{Setup, failure};
@@ -79,8 +79,17 @@ impl Connected {
         }
     }
 
+    /// The good-bye of a command that has failed: without it the server takes the client for lost, and publishes its will.
+    pub(crate) async fn close_failed(self, failure: Failure) -> Failure {
+        if self.client.ended().is_none() {
+            // One failure is told, and it is not this one.
+            let _ = self.close_within(SHORT_PATIENCE).await;
+        }
+        failure
+    }
+
     async fn close_within(self, patience: Duration) -> Result<(), Failure> {
-        let properties = self.setup.properties(PropertyContext::Disconnect)?;
+        let properties = self.setup.disconnect_properties()?;
         let closed =
             self.client.disconnect_with(ReasonCode::NORMAL_DISCONNECTION, properties, patience).await;
         closed.map_err(|error| failure(error, &self.setup.address))

@@ -4,7 +4,9 @@
 
 #[allow(dead_code, reason = "shared with the other tests")]
 mod child;
+mod faulty;
 mod peer;
+mod server;
 mod tool;
 
 mod bench;
@@ -12,10 +14,12 @@ mod command_line;
 mod commands_page;
 mod config_file;
 mod conformance;
+mod endings;
 mod hash_password;
 mod publish;
 mod request;
 mod restart;
+mod session_flags;
 mod stop;
 mod storage;
 mod store_command;

@@ -23,13 +23,13 @@ impl From<&Program> for Address {
 
 /// Runs a command to its end, and expects that exit code. The output: what it printed, and what it said.
 pub(crate) fn ends(
-    broker: &Program,
+    broker: impl Into<Address>,
     exit_code: i32,
     command: &str,
     flags: &[&str],
     input: &[u8],
 ) -> (Vec<u8>, String) {
-    let address = Address::from(broker);
+    let address = broker.into();
     let Output { status, stdout, stderr } = run(&at(&address, command, flags), input);
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(exit_code), "{command} {flags:?}: {stderr}");
@@ -37,7 +37,7 @@ pub(crate) fn ends(
 }
 
 /// The same for a command that has to succeed without a word.
-pub(crate) fn succeeds(broker: &Program, command: &str, flags: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn succeeds(broker: impl Into<Address>, command: &str, flags: &[&str], input: &[u8]) -> Vec<u8> {
     let (stdout, stderr) = ends(broker, 0, command, flags, input);
     assert_eq!(stderr, "", "{command} {flags:?}");
     stdout
@@ -52,9 +52,9 @@ pub(crate) struct Tool {
 
 impl Tool {
     /// Starts it. Its standard input stays open.
-    pub(crate) fn start(broker: &Program, command: &str, flags: &[&str]) -> Tool {
+    pub(crate) fn start(broker: impl Into<Address>, command: &str, flags: &[&str]) -> Tool {
         let mut program = Command::new(env!("CARGO_BIN_EXE_opifex"));
-        let address = Address::from(broker);
+        let address = broker.into();
         let mut child = piped(program.args(at(&address, command, flags)).arg("--debug"));
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
@@ -62,10 +62,15 @@ impl Tool {
     }
 
     /// `opifex sub` that has its subscriptions.
-    pub(crate) fn subscribed(broker: &Program, flags: &[&str]) -> Tool {
+    pub(crate) fn subscribed(broker: impl Into<Address>, flags: &[&str]) -> Tool {
         let tool = Tool::start(broker, "sub", flags);
         tool.said("subscribed to ");
         tool
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Gives it all of its standard input.
