@@ -102,7 +102,10 @@ pub(crate) struct Driver {
     connected: Option<SlotId>,
     /// Whether there was a connection at all.
     was_connected: bool,
+    /// Connections in a row that were of no use, or none.
     attempt: u32,
+    /// When the server accepted the last one.
+    accepted: Option<Instant>,
     leaving: Option<Leaving>,
     cause: Option<Cause>,
     timer: Timer,
@@ -151,6 +154,7 @@ impl Driver {
             connected: None,
             was_connected: false,
             attempt: 0,
+            accepted: None,
             leaving: None,
             cause: None,
             timer: Timer::new(),
@@ -362,6 +366,11 @@ impl Driver {
         let left = self.leaving.as_ref().is_some_and(|leaving| leaving.farewell.is_some());
         let cause = Arc::new(if left { Cause::Asked } else { cause });
         self.tell(Status::Lost { cause: Arc::clone(&cause) });
+        // One that lasted is a success, also without an acknowledgement.
+        let lasted = self.accepted.take().map(|since| now().saturating_duration_since(since));
+        if lasted.is_some_and(|lasted| lasted > self.reconnect.longest_wait(self.attempt)) {
+            self.attempt = 0;
+        }
         let again = worth_another(&cause) && (self.was_connected || self.reconnect.from_the_start);
         let Some(wait) = again.then(|| self.reconnect.wait(self.attempt)).flatten() else {
             self.end(&cause);

@@ -72,6 +72,8 @@ pub struct Machine<S> {
     begun: bool,
     /// Whether it was not before this connection.
     first: bool,
+    /// Whether a server has accepted a connection since, as far as is known.
+    seen: bool,
 
     // The connection.
     link: Link,
@@ -108,6 +110,7 @@ impl<S: SessionStore> Machine<S> {
             next_number: session.next_number,
             begun: session.begun,
             first: false,
+            seen: session.next_number > 0,
             link: Link::Idle,
             clean_start: options.clean_start,
             limits: ServerLimits::NONE,

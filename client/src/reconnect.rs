@@ -16,7 +16,8 @@ pub struct Reconnect {
     pub first: Duration,
     /// The longest wait before any attempt.
     pub longest: Duration,
-    /// Attempts in a row after which the client gives up; `None` for never.
+    /// Attempts in a row after which the client gives up; `None` for never. What ends a row, and the growth of the waits, is
+    /// a connection on which a message was acknowledged, or which lasted longer than the next wait.
     pub attempts: Option<u32>,
     /// Whether the very first connection is tried again, too. If not, [`Client::connect`](crate::Client::connect) fails
     /// when it cannot be made.
@@ -68,8 +69,13 @@ impl Reconnect {
         if self.attempts.is_some_and(|attempts| nth >= attempts) {
             return None;
         }
-        let doubled = self.first.saturating_mul(2u32.saturating_pow(nth)).min(self.longest);
+        let doubled = self.longest_wait(nth);
         Some(doubled / 2 + (doubled / 2).mul_f64(jitter()))
+    }
+
+    /// The whole of the back-off in front of attempt `nth`.
+    pub(crate) fn longest_wait(&self, nth: u32) -> Duration {
+        self.first.saturating_mul(2u32.saturating_pow(nth)).min(self.longest)
     }
 }
 

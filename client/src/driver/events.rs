@@ -80,6 +80,11 @@ impl Driver {
     }
 
     fn published(&mut self, token: Token, end: Result<(ReasonCode, Properties<'static>), Refusal>) {
+        if end.is_ok() {
+            // The connection has been of use. CONNACK says no such thing: a server may accept it, and close it because of
+            // a message that it is sent on each.
+            self.attempt = 0;
+        }
         match self.deliveries.remove(&token) {
             Some(Waits::Publisher(slot)) => {
                 let answer = match end {
@@ -108,7 +113,7 @@ impl Driver {
             }
         }
         let first = !std::mem::replace(&mut self.was_connected, true);
-        self.attempt = 0;
+        self.accepted = Some(now);
         if session_present && !first {
             self.routes.come_again(now);
         }

@@ -27,7 +27,7 @@ pub enum Status {
     },
     /// The client tries again after a wait.
     Waiting {
-        /// The attempt, counted from 1 since there was a connection.
+        /// The attempt, counted from 1 since there was a connection of use ([`Reconnect::attempts`](crate::Reconnect)).
         attempt: u32,
         /// How long it waits.
         wait: Duration,

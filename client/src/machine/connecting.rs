@@ -41,12 +41,29 @@ impl<S: SessionStore> Machine<S> {
         self.store.set_begun(begun);
     }
 
+    /// The server has refused, so it has begun no session: one that is present the next time is not known here.
+    fn not_begun(&mut self) {
+        if self.first {
+            self.set_begun(false);
+        }
+    }
+
+    /// The session may be an earlier process's, who had ids under way: those that it used lately are not used at once, also
+    /// for what was accepted and never sent.
+    fn ids_unlike_others(&mut self) {
+        self.ids = PacketIds::beginning_at(RandomState::new().build_hasher().finish());
+        let (before, after) = self.outgoing.rename(&mut self.ids);
+        before.into_iter().for_each(|id| self.store.remove_outgoing(id));
+        after.iter().for_each(|stored| self.store.put_outgoing(stored));
+    }
+
     /// A packet in front of CONNACK.
     pub(super) fn answered(&mut self, packet: Packet<'_>, now: Instant) -> Result<(), Cause> {
         match packet {
             Packet::Connack(connack) => self.on_connack(connack.into_owned(), now),
             Packet::Auth(auth) => self.on_auth(auth),
             Packet::Disconnect(packet) if self.options.version.is_v5() => {
+                self.not_begun();
                 Err(Cause::Server { reason: packet.reason, properties: packet.properties.into_owned() })
             }
             // [MQTT-3.2.0-1]
@@ -57,6 +74,7 @@ impl<S: SessionStore> Machine<S> {
     fn on_connack(&mut self, connack: Connack<'static>, now: Instant) -> Result<(), Cause> {
         // [MQTT-4.13.2-1]
         if connack.reason != ReasonCode::Success {
+            self.not_begun();
             return Err(Cause::Refused { reason: connack.reason, properties: connack.properties });
         }
         // [MQTT-3.2.2-2]; the client has discarded its side and has to close by [MQTT-3.2.2-4].
@@ -64,19 +82,19 @@ impl<S: SessionStore> Machine<S> {
             return Err(Cause::protocol_error("MQTT-3.2.2-2", "a session is present after a clean start"));
         }
         // [MQTT-3.2.2-4]; 3.1.1 leaves it to the client. Ids that the server has in use are not known here.
-        if connack.session_present && self.first {
-            if !self.options.adopt_session && self.options.version.is_v5() {
-                self.set_begun(false);
-                return Err(Cause::protocol_error(
-                    "MQTT-3.2.2-4",
-                    "the server has a session that this client knows nothing of; give the client its store, \
-                     end the session with a clean start, or adopt it",
-                ));
-            }
-            // Ids that an earlier process has used lately are not used again at once.
-            let unlike_others = RandomState::new().build_hasher().finish();
-            self.ids = PacketIds::beginning_at(unlike_others);
+        let may_adopt = self.options.adopt_session || !self.options.version.is_v5();
+        if connack.session_present && self.first && !may_adopt {
+            self.set_begun(false);
+            return Err(Cause::protocol_error(
+                "MQTT-3.2.2-4",
+                "the server has a session that this client knows nothing of; give the client its store, end the \
+                 session with a clean start, or adopt it",
+            ));
         }
+        if connack.session_present && (self.first || !self.seen) {
+            self.ids_unlike_others();
+        }
+        self.seen = true;
         // [MQTT-4.12.0-5]
         let method = self.options.properties.authentication_method();
         if self.options.version.is_v5() && connack.properties.authentication_method() != method {

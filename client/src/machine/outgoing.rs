@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use opifex_packet::PacketId;
 
+use super::packet_ids::PacketIds;
 use crate::store::StoredMessage;
 use crate::{Message, Refusal};
 
@@ -67,6 +68,24 @@ impl Outgoing {
         self.numbers.insert(entry.id, number);
         self.bytes += entry.message.bytes();
         self.entries.insert(number, entry);
+    }
+
+    /// Gives all other ids, which no server has heard of on this connection. The ids before, and the messages as they are behind it.
+    pub(super) fn rename(&mut self, ids: &mut PacketIds) -> (Vec<PacketId>, Vec<StoredMessage>) {
+        let before = self.numbers.drain().map(|(id, _)| id).collect();
+        let mut after = Vec::new();
+        for (&number, entry) in &mut self.entries {
+            let free = ids.free(|id| self.numbers.contains_key(&id));
+            entry.id = free.expect("there are more ids than messages may be pending");
+            self.numbers.insert(entry.id, number);
+            let released = match entry.state {
+                State::Released(nth) => Some(nth),
+                State::Waiting | State::Sent => None,
+            };
+            let message = entry.message.clone();
+            after.push(StoredMessage { number, packet_id: entry.id, message, released });
+        }
+        (before, after)
     }
 
     pub(super) fn len(&self) -> usize {

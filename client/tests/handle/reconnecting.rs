@@ -204,3 +204,58 @@ async fn before_5_0_a_session_is_resumed_all_the_same() {
     peer.send(Puback::new(id.unwrap())).await;
     soon(delivery).await.unwrap();
 }
+
+/// Takes each connection, reads one message and closes, until the client gives up; how many there were.
+async fn closes_because_of_a_message(server: &mut crate::server::Server) -> u32 {
+    let mut connections = 0;
+    while let Some(mut peer) = server.arrives_or_not().await {
+        assert!(matches!(peer.receive().await, Packet::Connect(_)));
+        peer.send(present()).await;
+        peer.publish().await;
+        connections += 1;
+        assert!(connections < 20, "it goes on for ever");
+    }
+    connections
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_accepts_and_closes_because_of_a_message_is_not_asked_for_ever() {
+    let policy = Reconnect::default().waiting(Duration::from_secs(1), Duration::from_secs(8)).up_to(5);
+    let (client, mut peer, mut server) = connected_as(Client::builder(options()).reconnect(policy)).await;
+    let publishing = client.publish(message(QoS::AtLeastOnce, 1));
+    let serving = async {
+        peer.publish().await;
+        drop(peer);
+        closes_because_of_a_message(&mut server).await
+    };
+    let begin = Instant::now();
+    let (published, connections) = tokio::join!(publishing, serving);
+    assert!(published.unwrap_err().is_ended());
+    assert_eq!(connections, 5);
+    // 1 + 2 + 4 + 8 + 8, each between a half and the whole.
+    let took = begin.elapsed().as_secs_f64();
+    assert!((11.5..=23.1).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_counted_anew_behind_an_acknowledgement_or_a_connection_that_lasted() {
+    let policy = Reconnect::default().waiting(Duration::from_secs(1), Duration::from_secs(8)).up_to(3);
+    let (client, mut peer, mut server) = connected_as(Client::builder(options()).reconnect(policy)).await;
+    for round in 0..5 {
+        // Two attempts of no use.
+        for _ in 0..2 {
+            drop(peer);
+            peer = server.accepts_with(present()).await.0;
+        }
+        if round % 2 == 0 {
+            let (published, ()) = tokio::join!(client.publish(message(QoS::AtLeastOnce, 1)), async {
+                let id = peer.publish().await.1.unwrap();
+                peer.send(Puback::new(id)).await;
+            });
+            published.unwrap();
+        } else {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+        }
+    }
+    assert!(client.ended().is_none());
+}

@@ -40,8 +40,13 @@ pub(crate) fn server() -> (Server, impl Connector) {
 impl Server {
     /// The next connection; nothing was read from it.
     pub(crate) async fn arrives(&mut self) -> Peer {
-        let stream = soon(self.arriving.recv()).await.expect("the client lives");
-        Peer { connection: Connection::new(stream, DecodeOptions::new(Version::V5_0, Role::Server)) }
+        self.arrives_or_not().await.expect("the client goes on")
+    }
+
+    /// The next connection, or `None` when there is none for an hour.
+    pub(crate) async fn arrives_or_not(&mut self) -> Option<Peer> {
+        let stream = tokio::time::timeout(Duration::from_secs(3600), self.arriving.recv()).await.ok()??;
+        Some(Peer { connection: Connection::new(stream, DecodeOptions::new(Version::V5_0, Role::Server)) })
     }
 
     /// The next connection, accepted with that.

@@ -379,3 +379,54 @@ fn a_store_that_fails_without_a_connection_is_told_once() {
     assert!(matches!(machine.poll_event(), Some(Event::StoreFailed { .. })));
     assert!(machine.poll_event().is_none());
 }
+
+#[test]
+fn a_refusal_begins_no_session() {
+    for refusal in [
+        Packet::from(Connack::new(ReasonCode::ServerUnavailable)),
+        Packet::from(Disconnect::new(ReasonCode::ServerBusy)),
+    ] {
+        let mut client = Client::new(Options::new(Version::V5_0, "c").resuming(60));
+        client.machine.connect(client.now).unwrap();
+        client.sent();
+        client.gets(refusal);
+        client.machine.connection_lost();
+        client.events();
+        client.connect(Connack { session_present: true, ..Connack::new(ReasonCode::Success) });
+        assert_eq!(client.violated(), "MQTT-3.2.2-4");
+    }
+}
+
+#[test]
+fn ids_of_a_session_that_may_be_older_are_not_those_that_every_process_begins_with() {
+    let ids = |answered: bool| {
+        let options = Options { adopt_session: answered, ..Options::new(Version::V5_0, "c").resuming(60) };
+        let mut client = Client::new(options);
+        // Accepted before there is a connection, and never sent.
+        for _ in 0..3 {
+            client.publish(QoS::ExactlyOnce);
+        }
+        if !answered {
+            // CONNACK gets lost, if the server sent it: the session is one that it begins, or an older one.
+            client.machine.connect(client.now).unwrap();
+            client.sent();
+            client.machine.connection_lost();
+            client.events();
+        }
+        let present = Connack { session_present: true, ..Connack::new(ReasonCode::Success) };
+        let ids: Vec<_> = client.connect(present).iter().map(id_of).collect();
+        let stored = client.machine.store.load().unwrap().outgoing;
+        assert_eq!(stored.iter().map(|stored| stored.packet_id).collect::<Vec<_>>(), ids);
+        assert_eq!(ids.len(), 3);
+        ids
+    };
+    for answered in [true, false] {
+        let first: std::collections::BTreeSet<_> = (0..8).map(|_| ids(answered)[0]).collect();
+        assert!(first.len() > 3, "{first:?}");
+    }
+}
+
+fn id_of(packet: &Packet<'_>) -> PacketId {
+    let Packet::Publish(publish) = packet else { panic!("{packet:?}") };
+    publish.delivery.packet_id().unwrap()
+}
