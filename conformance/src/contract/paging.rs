@@ -262,7 +262,7 @@ pub async fn a_page_ends_with_its_bytes<F: Factory>(s: Subject<F>) {
         s.enqueue_message(id(&c), message_of(100)).await;
     }
     let limit = |bytes| PageLimit { items: 1000, bytes };
-    for (bytes, expected) in [(1, 1), (100, 1), (101, 2), (250, 3), (10_000, 6)] {
+    for (bytes, expected) in [(0, 1), (1, 1), (100, 1), (101, 2), (250, 3), (10_000, 6)] {
         let page = s.store().queue(id(&c), Seq::ZERO, limit(bytes)).await.expect("it can be read");
         assert!((1..=expected).contains(&page.items.len()), "{} items in {bytes} bytes", page.items.len());
         assert_eq!(page.more, page.items.len() < 6);
@@ -283,7 +283,7 @@ pub async fn a_page_of_what_is_due_ends_with_its_bytes<F: Factory>(s: Subject<F>
         let c = s.open(open).await;
         s.one(s.by(&c), Op::GoOffline).await;
     }
-    for (bytes, expected) in [(1, 1), (100, 1), (101, 2), (10_000, 4)] {
+    for (bytes, expected) in [(0, 1), (1, 1), (100, 1), (101, 2), (10_000, 4)] {
         let page = s.store().due(START, PageLimit { items: 1000, bytes }).await.expect("it can be read");
         assert!((1..=expected).contains(&page.items.len()), "{} wills in {bytes} bytes", page.items.len());
     }
