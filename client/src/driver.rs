@@ -51,7 +51,7 @@ use timer::{Timer, now};
 const ROUNDS: usize = 16;
 /// Bytes in the transport's buffer, beyond which nothing is read that would have to be answered.
 const MAX_UNWRITTEN: usize = 4 * 1024 * 1024;
-/// How long a client that nobody holds any more, or that says good-bye, goes on writing.
+/// How long a client that nobody holds any more, or that says good-bye, goes on writing, and a transport closes.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Who waits for the end of a message.
@@ -98,7 +98,6 @@ pub(crate) struct Driver {
     reads_on: bool,
     responses: Option<Responses>,
     reauthenticating: Option<SlotId>,
-    authenticated: bool,
     connected: Option<SlotId>,
     /// Whether there was a connection at all.
     was_connected: bool,
@@ -150,7 +149,6 @@ impl Driver {
             reads_on: false,
             responses: None,
             reauthenticating: None,
-            authenticated: false,
             connected: None,
             was_connected: false,
             attempt: 0,
@@ -200,7 +198,6 @@ impl Driver {
 
     /// Begins the protocol; false with the cause.
     fn open(&mut self) -> bool {
-        self.authenticated = false;
         if let Some(authenticator) = &mut self.authenticator {
             match authenticator.begin() {
                 Ok(data) => self.machine.set_authentication_data(&data),
@@ -252,9 +249,9 @@ impl Driver {
             if self.machine.is_idle() {
                 return Poll::Ready(());
             }
-            if self.machine.is_closing() && link.is_drained() {
-                // A server that does not close its side is not waited for.
-                return link.poll_shutdown(cx).map(drop);
+            // A server that does not close its side is not waited for.
+            if self.machine.is_closing() && link.is_drained() && link.poll_close(cx, now) {
+                return Poll::Ready(());
             }
             let farewell = self.leaving.as_ref().and_then(|leaving| leaving.farewell);
             if farewell.is_some_and(|farewell| farewell <= now) {
@@ -279,7 +276,10 @@ impl Driver {
             now,
             |bytes, slots| {
                 let more = machine.poll_transmit(now, bytes);
-                slots.append(unwritten);
+                // Without bytes they have not left: the store could not be written, and the connection ends.
+                if more {
+                    slots.append(unwritten);
+                }
                 more
             },
             |slot| answers.push((slot, Ok(Answer::Done))),

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::AuthenticationError;
+
 /// A call that was refused; nothing has changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,6 +14,9 @@ pub enum Refusal {
     /// The session could not be loaded.
     #[error("the stored session cannot be read")]
     Store(#[source] io::Error),
+    /// The application's authenticator does not begin.
+    #[error("the authentication does not begin")]
+    Authentication(#[source] AuthenticationError),
     /// There is a connection, or an attempt at one.
     #[error("there is a connection already; end it first")]
     Connected,

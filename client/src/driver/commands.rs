@@ -287,7 +287,7 @@ impl Driver {
         }
         let began = match authenticator.begin() {
             Ok(data) => self.machine.authenticate(ReasonCode::ReAuthenticate, &data),
-            Err(_) => Err(Refusal::forbidden("MQTT5 4.12.1", "the authenticator does not begin again")),
+            Err(error) => Err(Refusal::Authentication(error)),
         };
         match began {
             Ok(()) => self.reauthenticating = Some(slot),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use opifex_connection::{Inbox, Read};
 use opifex_packet::{DecodeOptions, Decoded, decode};
 
+use super::FAREWELL;
 use crate::connector::BoxedTransport;
 use crate::handle::slots::SlotId;
 use crate::machine::{Machine, after};
@@ -28,6 +29,8 @@ pub(super) struct Link {
     /// When the transport is given up, while it takes nothing.
     stalled: Option<Instant>,
     write_timeout: Duration,
+    /// When the transport is left as it is, while it closes.
+    closing: Option<Instant>,
     /// QoS 0 messages in `writing`.
     pub(super) slots: Vec<SlotId>,
 }
@@ -54,6 +57,7 @@ impl Link {
             flushing: false,
             stalled: None,
             write_timeout,
+            closing: None,
             slots: Vec::new(),
         }
     }
@@ -69,7 +73,7 @@ impl Link {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.stalled
+        self.stalled.into_iter().chain(self.closing).min()
     }
 
     pub(super) fn poll_read<S: SessionStore>(
@@ -116,8 +120,6 @@ impl Link {
                     self.writing = Vec::new();
                 }
                 if !refill(&mut self.writing, &mut self.slots) {
-                    // What was refilled without bytes was not for the transport.
-                    self.slots.drain(..).for_each(&mut written);
                     break;
                 }
             }
@@ -153,8 +155,10 @@ impl Link {
         step
     }
 
-    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_shutdown(cx)
+    /// Closes the transport; whether that is done, or has taken long enough. How it went makes no difference.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let closing = *self.closing.get_or_insert_with(|| after(now, FAREWELL));
+        Pin::new(&mut *self.stream).poll_shutdown(cx).is_ready() || closing <= now
     }
 }
 

@@ -13,7 +13,8 @@ pub trait Authenticator: Send + 'static {
     /// The data of CONNECT, or of a re-authentication.
     ///
     /// # Errors
-    /// The client ends with them.
+    /// Of a connection: the client ends with them. Of a re-authentication: the call fails with
+    /// [`Refusal::Authentication`](crate::Refusal::Authentication), and the connection goes on.
     fn begin(&mut self) -> Result<Vec<u8>, AuthenticationError>;
 
     /// The server's challenge, and the answer to it.

@@ -143,14 +143,14 @@ impl<S: SessionStore> Machine<S> {
             self.store.remove_incoming(id);
         }
         self.outgoing.begin(session_present);
-        for id in self.outgoing.released() {
+        for (id, said) in self.outgoing.released() {
             if session_present {
                 self.send(&Packet::from(Pubrel::new(id)));
             } else if let Some(refusal) = self.outgoing.doubted(id) {
                 self.refuse(id, refusal);
             } else {
                 // With PUBREC the server took the message over. Nothing is left to be told.
-                self.done(id, ReasonCode::Success, Properties::new());
+                self.done(id, said, Properties::new());
             }
         }
     }

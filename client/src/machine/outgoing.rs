@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
-use opifex_packet::PacketId;
+use opifex_packet::{PacketId, ReasonCode};
 
 use super::packet_ids::PacketIds;
 use crate::store::StoredMessage;
@@ -23,8 +23,8 @@ pub(super) enum State {
     Waiting,
     /// Sent on this connection; no answer yet.
     Sent,
-    /// PUBREC came; the number is its place among the PUBRECs.
-    Released(u64),
+    /// PUBREC came: its place among the PUBRECs, and what it said.
+    Released(u64, ReasonCode),
 }
 
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl Outgoing {
             if let Some(nth) = released {
                 outgoing.releases = outgoing.releases.max(nth + 1);
             }
-            let state = released.map_or(State::Waiting, State::Released);
+            // What PUBREC said is not stored.
+            let state = released.map_or(State::Waiting, |nth| State::Released(nth, ReasonCode::Success));
             // Whether the process before sent it is not stored: DUP says that it may have.
             outgoing.push(number, Entry { id: packet_id, message, state, known: true });
         }
@@ -79,7 +80,7 @@ impl Outgoing {
             entry.id = free.expect("there are more ids than messages may be pending");
             self.numbers.insert(entry.id, number);
             let released = match entry.state {
-                State::Released(nth) => Some(nth),
+                State::Released(nth, _) => Some(nth),
                 State::Waiting | State::Sent => None,
             };
             let message = entry.message.clone();
@@ -131,15 +132,15 @@ impl Outgoing {
         }
     }
 
-    /// PUBREC came for a message that was sent: its place among the PUBRECs.
-    pub(super) fn release(&mut self, id: PacketId) -> Option<u64> {
+    /// PUBREC came for a message that was sent, and said that: its place among the PUBRECs.
+    pub(super) fn release(&mut self, id: PacketId, said: ReasonCode) -> Option<u64> {
         let entry = self.numbers.get(&id).and_then(|number| self.entries.get_mut(number))?;
         let nth = self.releases;
         self.releases += 1;
         if entry.state == State::Waiting {
             self.in_flight += 1;
         }
-        entry.state = State::Released(nth);
+        entry.state = State::Released(nth, said);
         // [MQTT-4.3.3-6]: it is never sent again, so its payload has no use.
         self.bytes -= entry.message.payload.len();
         entry.message.payload.clear();
@@ -167,18 +168,18 @@ impl Outgoing {
         Some(number)
     }
 
-    /// [MQTT-4.6.0-4]: the released, in the order of their PUBRECs.
-    pub(super) fn released(&self) -> Vec<PacketId> {
-        let mut released: Vec<(u64, PacketId)> = self
+    /// [MQTT-4.6.0-4]: the released, in the order of their PUBRECs, and what those said.
+    pub(super) fn released(&self) -> Vec<(PacketId, ReasonCode)> {
+        let mut released: Vec<(u64, PacketId, ReasonCode)> = self
             .entries
             .values()
             .filter_map(|entry| match entry.state {
-                State::Released(nth) => Some((nth, entry.id)),
+                State::Released(nth, said) => Some((nth, entry.id, said)),
                 State::Waiting | State::Sent => None,
             })
             .collect();
-        released.sort_unstable_by_key(|(nth, _)| *nth);
-        released.into_iter().map(|(_, id)| id).collect()
+        released.sort_unstable_by_key(|(nth, ..)| *nth);
+        released.into_iter().map(|(_, id, said)| (id, said)).collect()
     }
 
     /// A connection begins: what was sent on the last one waits again, in its old place ([MQTT-4.6.0-1]).
@@ -187,7 +188,7 @@ impl Outgoing {
         self.in_flight = 0;
         for entry in self.entries.values_mut() {
             match entry.state {
-                State::Released(_) => self.in_flight += 1,
+                State::Released(..) => self.in_flight += 1,
                 State::Sent | State::Waiting => entry.state = State::Waiting,
             }
             // To a session that does not know it, it is a new message.

@@ -99,7 +99,7 @@ impl<S: SessionStore> Machine<S> {
                 Ok(()) => self.outgoing.sent(number),
                 // The server may have it from an earlier connection, and keeps its id until PUBREL.
                 Err(refusal) if entry.known && entry.message.qos == QoS::ExactlyOnce => {
-                    if let Some(nth) = self.outgoing.release(id) {
+                    if let Some(nth) = self.outgoing.release(id, ReasonCode::Success) {
                         self.outgoing.doubt(id, refusal);
                         self.store.release(id, nth);
                         self.send(&Packet::from(Pubrel::new(id)));
@@ -132,12 +132,12 @@ impl<S: SessionStore> Machine<S> {
                 State::Sent if packet.reason.is_error() => self.done(id, packet.reason, packet.properties),
                 // [MQTT-4.3.3-3] [MQTT-4.3.3-4]
                 State::Sent => {
-                    if let Some(nth) = self.outgoing.release(id) {
+                    if let Some(nth) = self.outgoing.release(id, packet.reason) {
                         self.store.release(id, nth);
                     }
                     self.send(&Packet::from(Pubrel::new(id)));
                 }
-                State::Released(_) => self.send(&Packet::from(Pubrel::new(id))),
+                State::Released(..) => self.send(&Packet::from(Pubrel::new(id))),
                 State::Waiting => {
                     return Err(Cause::protocol_error(
                         "MQTT-2.2.1-5",
@@ -160,7 +160,7 @@ impl<S: SessionStore> Machine<S> {
         match self.outgoing.get(packet.packet_id).map(|entry| entry.state) {
             // [MQTT-4.3.3-5]. A server that does not know the id (0x92) had completed it on an earlier connection, or
             // never had a message that it would not take now.
-            Some(State::Released(_)) => {
+            Some(State::Released(_, said)) => {
                 self.acks_awaited = Awaited::Nothing;
                 if let Some(refusal) = self.outgoing.doubted(packet.packet_id)
                     && packet.reason == ReasonCode::PacketIdentifierNotFound
@@ -168,7 +168,8 @@ impl<S: SessionStore> Machine<S> {
                     self.refuse(packet.packet_id, refusal);
                     return Ok(());
                 }
-                self.done(packet.packet_id, ReasonCode::Success, packet.properties);
+                // PUBREC has said whether there was somebody to get the message; PUBCOMP has no word for it.
+                self.done(packet.packet_id, said, packet.properties);
                 Ok(())
             }
             Some(State::Sent | State::Waiting) => {

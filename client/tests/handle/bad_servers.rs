@@ -1,12 +1,15 @@
 //! Servers and networks that do not do what they should: an error in bounded time, never a panic or a hang.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use opifex_client::{Cause, Client, Error, Reconnect, Status, Statuses};
+use opifex_client::{BoxedTransport, Cause, Client, Connector, Error, Reconnect, Status, Statuses};
 use opifex_packet::{
     Connack, Packet, PacketId, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, QoS, ReasonCode,
     Suback, Unsuback,
 };
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::server::{Peer, connected, connected_as, message, options, publish, server_behind, soon};
@@ -185,4 +188,55 @@ async fn a_network_that_stalls_holds_back_publishers_and_is_given_up() {
     assert!(accepted < 200, "{accepted} messages are held");
     assert!(matches!(error.cause(), Some(Cause::Transport(_))), "{error:?}");
     assert!(begin.elapsed() <= Duration::from_secs(31));
+}
+
+/// A transport that never finishes closing, as TLS on a network that stalls.
+struct Unclosing(BoxedTransport);
+
+impl AsyncRead for Unclosing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Unclosing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_does_not_close_is_left_in_time() {
+    let (mut server, mut connector) = server_behind(4096);
+    let unclosing = move || {
+        let opening = connector.connect();
+        async move { Ok(Unclosing(opening.await?)) }
+    };
+    let (client, mut peer) = tokio::join!(Client::connect(options(), unclosing), server.accepts());
+    let client = client.unwrap();
+    let begin = Instant::now();
+    peer.connection.feed_raw(&[0xff, 0x00]);
+    peer.connection.flush().await.unwrap();
+    // The next connection: five seconds, and the first wait.
+    let _peer = server.accepts().await;
+    assert!(begin.elapsed() <= Duration::from_secs(6), "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    soon(client.disconnect()).await.unwrap();
+    assert!(begin.elapsed() <= Duration::from_secs(5), "{:?}", begin.elapsed());
 }

@@ -138,3 +138,36 @@ async fn a_server_that_does_not_prove_itself_ends_the_client() {
     );
     assert!(matches!(client.unwrap_err().cause(), Some(Cause::Authentication(_))));
 }
+
+/// Begins once.
+struct Once(bool);
+
+impl Authenticator for Once {
+    fn method(&self) -> &str {
+        "mirror"
+    }
+
+    fn begin(&mut self) -> Result<Vec<u8>, AuthenticationError> {
+        if std::mem::replace(&mut self.0, true) { Err("the token is spent".into()) } else { Ok(Vec::new()) }
+    }
+
+    fn challenged(&mut self, _data: &[u8]) -> Result<Vec<u8>, AuthenticationError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authenticator_that_does_not_begin_again_says_why_and_the_connection_goes_on() {
+    let (mut server, connector) = server();
+    let connack = Connack { properties: mirror(b""), ..Connack::new(ReasonCode::Success) };
+    let (client, (mut peer, _)) = tokio::join!(
+        Client::builder(options()).authenticator(Once(false)).connect(connector),
+        server.accepts_with(connack)
+    );
+    let client = client.unwrap();
+    let error = client.reauthenticate().await.unwrap_err();
+    let why = std::error::Error::source(&error).expect("it says why").to_string();
+    assert_eq!(why, "the token is spent");
+    client.publish(message(QoS::AtMostOnce, 1)).await.unwrap();
+    peer.publish().await;
+}

@@ -1,9 +1,13 @@
 //! Messages to the server.
 
-use opifex_client::Error;
-use opifex_packet::{Packet, Puback, Pubcomp, Pubrec, QoS, ReasonCode};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::server::{connected, message};
+use opifex_client::{Client, Error, MemoryStore, SessionStore, StoredMessage, StoredSession};
+use opifex_packet::{Packet, PacketId, Puback, Pubcomp, Pubrec, QoS, ReasonCode};
+
+use crate::server::{connected, connected_as, message, options};
 
 #[tokio::test(start_paused = true)]
 async fn a_publish_resolves_at_the_end_of_its_flow() {
@@ -27,6 +31,16 @@ async fn a_publish_resolves_at_the_end_of_its_flow() {
         peer.send(Pubcomp::new(id)).await;
     });
     assert_eq!(published.unwrap().reason, ReasonCode::Success);
+
+    // PUBREC says that nobody gets it; PUBCOMP has no word for that.
+    let publishing = client.publish(message(QoS::ExactlyOnce, 3));
+    let (published, ()) = tokio::join!(publishing, async {
+        let id = peer.publish().await.1.unwrap();
+        peer.send(Pubrec::new(id).with_reason(ReasonCode::NoMatchingSubscribers)).await;
+        assert!(matches!(peer.receive().await, Packet::Pubrel(pubrel) if pubrel.packet_id == id));
+        peer.send(Pubcomp::new(id)).await;
+    });
+    assert_eq!(published.unwrap().reason, ReasonCode::NoMatchingSubscribers);
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,5 +103,54 @@ async fn a_client_that_is_dropped_writes_what_it_accepted_and_disconnects() {
     drop(client);
     peer.publish().await;
     assert!(matches!(peer.receive().await, Packet::Disconnect(_)));
+    peer.closed().await;
+}
+
+/// A store that can be told to fail.
+#[derive(Default)]
+struct Failing(MemoryStore, Arc<AtomicBool>);
+
+impl SessionStore for Failing {
+    fn load(&mut self) -> io::Result<StoredSession> {
+        self.0.load()
+    }
+
+    fn set_begun(&mut self, begun: bool) {
+        self.0.set_begun(begun);
+    }
+
+    fn put_outgoing(&mut self, message: &StoredMessage) {
+        self.0.put_outgoing(message);
+    }
+
+    fn release(&mut self, packet_id: PacketId, nth: u64) {
+        self.0.release(packet_id, nth);
+    }
+
+    fn remove_outgoing(&mut self, packet_id: PacketId) {
+        self.0.remove_outgoing(packet_id);
+    }
+
+    fn put_incoming(&mut self, packet_id: PacketId) {
+        self.0.put_incoming(packet_id);
+    }
+
+    fn remove_incoming(&mut self, packet_id: PacketId) {
+        self.0.remove_incoming(packet_id);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.1.load(Ordering::Relaxed) { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_thrown_away_with_a_store_that_fails_is_not_done() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let store = Failing(MemoryStore::default(), Arc::clone(&fails));
+    let (client, mut peer, _server) = connected_as(Client::builder(options()).store(store)).await;
+    fails.store(true, Ordering::Relaxed);
+    let published = client.publish(message(QoS::AtMostOnce, 1)).await;
+    assert!(matches!(published, Err(Error::Lost)), "{published:?}");
     peer.closed().await;
 }
