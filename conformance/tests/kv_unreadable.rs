@@ -266,6 +266,31 @@ fn whose_pointer_is_damaged_is_not_refused_for_the_sessions_of_others_that_canno
 }
 
 #[test]
+fn whose_session_row_cannot_be_read_begins_anew_and_what_hung_on_it_goes() {
+    let engine = Paged::new();
+    let store = KvPersistence::open(engine.clone()).expect("it opens");
+    let [a, b] = ["a", "b"].map(|client| open(&store, client));
+    let ops = vec![Op::Subscribe(subscription("s/1")), enqueue("1", &[a]), enqueue("2", &[a])];
+    write(&store, own(a), ops).expect("it is written");
+    let row = key::session(a);
+    engine.lose((row.clone(), key::successor(&row)));
+    expect_refused(block_on(store.open_session(connect("a"))));
+    let anew = OpenSession { clean_start: true, ..connect("a") };
+    let opened = block_on(store.open_session(anew)).expect("it opens");
+    assert_eq!((opened.present, opened.ended, opened.damaged.len()), (false, Some(a), 1));
+    assert!(opened.session.id > b);
+    let page = block_on(store.due(START, PageLimit::items(9))).expect("it is read");
+    let due =
+        page.items.into_iter().find(|due| due.item == DueItem::SessionEnded(a)).expect("it left something");
+    let purged = write(&store, Author::Claim(due), vec![Op::Purge { limit: 9 }]).expect("it is written");
+    assert_eq!(purged, [Outcome::Purged { more: false }]);
+    assert_eq!(queue_of(&store, a), []);
+    let again = block_on(store.open_session(connect("a"))).expect("it opens");
+    assert_eq!((again.present, again.session.id), (true, opened.session.id));
+    expect_well(&store);
+}
+
+#[test]
 fn an_ended_session_is_purged_of_what_can_be_read_and_is_gone() {
     let engine = Paged::new();
     let store = KvPersistence::open(engine.clone()).expect("it opens");

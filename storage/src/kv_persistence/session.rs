@@ -136,7 +136,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
     /// Ends a session: the pointer goes, its wills are due, what remains becomes a due item. Answers whether a will
     /// is due.
     pub(super) fn end_session(&mut self, id: SessionId, mut row: SessionRow, now: Timestamp) -> Result<bool> {
-        self.set_live(id, None);
+        self.end_live_or_leave(id)?;
         self.remove_or_leave(key::client(&row.client_id))?;
         if let Some(at) = row.deadline() {
             self.remove_or_leave(key::due(at, &DueKey::Session(id)))?;

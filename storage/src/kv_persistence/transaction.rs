@@ -241,6 +241,17 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         self.pending.undo_sessions.push((id, replaced));
     }
 
+    /// The live session has ended. A row that the engine cannot read stays: the client's pointer leads to it no more.
+    pub(super) fn end_live_or_leave(&mut self, id: SessionId) -> Result<()> {
+        if !self.pending.sessions.contains_key(&id)
+            && let Err(error) = self.snapshot.get(&key::session(id))
+        {
+            return if error.kind() == ErrorKind::Corrupt { Ok(()) } else { Err(error) };
+        }
+        self.set_live(id, None);
+        Ok(())
+    }
+
     pub(super) fn put<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
         let value = seal(&key, record);
         self.change(key, Some(value), Before::Unknown);
