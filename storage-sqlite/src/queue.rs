@@ -7,6 +7,7 @@ use opifex_storage::{
     DropReason, FullPolicy, Message, PageLimit, QueueLimits, QueuePage, Queued, Seq, SessionId, StoreError,
     Target, TargetOutcome, Timestamp,
 };
+use rusqlite::params;
 
 use crate::checksum::{KeyOrder, QUEUE};
 use crate::fault::{Result, corrupt, note_damage};
@@ -222,16 +223,29 @@ impl State<'_> {
 
     /// Removes the oldest entries of an ended session. Answers how many.
     pub(crate) fn purge_queue(&self, session: SessionId, limit: usize) -> Result<usize> {
-        let mut removed_count = 0;
-        while removed_count < limit {
-            let sql = "SELECT seq FROM queue WHERE session = ?1 ORDER BY seq LIMIT 1";
-            let Some(seq) = self.find(sql, [int(session.0)], |row| uint(row, 0).map(Seq))? else { break };
-            if self.remove_entry(session, seq)?.is_none() {
+        let (mut removed, mut left_in_place) = (0, 0);
+        while removed < limit {
+            let entries = self.entries_behind(session, left_in_place, limit - removed)?;
+            if entries.is_empty() {
                 break;
             }
-            removed_count += 1;
+            for seq in entries {
+                match self.remove_entry(session, seq)? {
+                    Some(_) => removed += 1,
+                    None => left_in_place += 1,
+                }
+            }
         }
-        Ok(removed_count)
+        Ok(removed)
+    }
+
+    /// The numbers of entries in the order in which a walk finds them, behind the first so many.
+    fn entries_behind(&self, session: SessionId, first: usize, limit: usize) -> Result<Vec<Seq>> {
+        let sql = "SELECT seq FROM queue WHERE session = ?1 ORDER BY seq LIMIT ?2 OFFSET ?3";
+        let mut statement = self.db()?.prepare_cached(sql)?;
+        let rows = statement
+            .query_map(params![int(session.0), limit as i64, first as i64], |row| uint(row, 0).map(Seq))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Records the packet id of an entry, which then expires no more. Answers whether it was there.

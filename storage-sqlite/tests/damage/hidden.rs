@@ -62,6 +62,47 @@ fn nobody_waits_for_entries_of_an_ended_session_that_are_lost() {
     assert_eq!(ended(), None, "a broker would ask for ever");
 }
 
+/// One byte of its key says that it is behind all others: a walk comes by it where it was, and a search does not.
+#[test]
+fn an_entry_that_cannot_be_found_by_its_key_keeps_no_other_from_being_purged() {
+    let dir = small();
+    let id = SessionId(2);
+    let file = |dir: &Path| dir.join("opifex.db");
+    let seqs = |dir: &Path| -> Vec<i64> {
+        let db = Connection::open(file(dir)).expect("it opens");
+        let mut walk =
+            db.prepare("SELECT seq FROM queue WHERE session = 2 ORDER BY seq").expect("it is whole");
+        let rows = walk.query_map([], |row| row.get(0)).expect("it is read");
+        rows.collect::<Result<_, _>>().expect("it is read")
+    };
+    assert_eq!(seqs(dir.path()), [1, 2, 3, 4, 5, 6]);
+    let database = fs::read(file(dir.path())).expect("it is there");
+    let place = (0..database.len() - 1)
+        .filter(|at| database[*at..].starts_with(&[2, 4]))
+        .find_map(|at| {
+            let place = copy(dir.path());
+            let mut damaged = database.clone();
+            damaged[at + 1] = 100;
+            fs::write(file(place.path()), damaged).expect("it is written");
+            (seqs(place.path()) == [1, 2, 3, 100, 5, 6]).then_some(place)
+        })
+        .expect("the key is there");
+    let store = open(place.path()).expect("it opens");
+    submit(&store, Author::Broker, vec![Op::EndSession(id)]);
+    let ended = || {
+        let due = block_on(store.due(START, PageLimit::items(100))).expect("it is read");
+        due.items.into_iter().find(|due| due.item == DueItem::SessionEnded(id))
+    };
+    // Few at a time: those that stay in their place are met again.
+    for _ in 0..20 {
+        let Some(due) = ended() else { break };
+        submit(&store, Author::Claim(due), vec![Op::Purge { limit: 2 }]);
+    }
+    assert_eq!(ended(), None, "a broker would ask for ever");
+    block_on(store.close()).expect("it closes");
+    assert_eq!(seqs(place.path()), Vec::<i64>::new(), "nothing is left");
+}
+
 #[test]
 fn rows_that_are_not_there_any_more_are_missed_by_their_number() {
     let dir = small();
