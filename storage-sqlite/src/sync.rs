@@ -134,6 +134,8 @@ struct Work {
     /// Something was given, and has not ended.
     busy: bool,
     ended: bool,
+    /// The thread has panicked: nothing is synced any more.
+    gone: bool,
     /// What the last sync came to.
     last: Result<Duration>,
     /// Who waits for the one that failed.
@@ -157,13 +159,20 @@ impl Syncer {
         mark: CommitMark,
         done: impl Fn() + Send + 'static,
     ) -> std::io::Result<Syncer> {
-        let work = Work { given: None, busy: false, ended: false, last: Ok(Duration::ZERO), failed: None };
+        let work = Work {
+            given: None,
+            busy: false,
+            ended: false,
+            gone: false,
+            last: Ok(Duration::ZERO),
+            failed: None,
+        };
         let log = Log { path, file: None, mark };
         let shared =
             Arc::new(Shared { work: Mutex::new(work), changed: Condvar::new(), log: Mutex::new(log) });
         let thread = {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("sqlite-sync".into()).spawn(move || shared.run(done))?
+            let end = End { shared: Arc::clone(&shared), done };
+            std::thread::Builder::new().name("sqlite-sync".into()).spawn(move || end.shared.run(&end.done))?
         };
         Ok(Syncer { shared, thread: Some(thread) })
     }
@@ -171,6 +180,12 @@ impl Syncer {
     /// Gives the thread a transaction; the one before has ended.
     pub(crate) fn begin(&self, written: Written) {
         let mut work = self.shared.work.lock();
+        if work.gone {
+            drop(work);
+            // Which tells its waiters.
+            drop(written);
+            return;
+        }
         (work.given, work.busy) = (Some(written), true);
         drop(work);
         self.shared.changed.notify_all();
@@ -207,11 +222,16 @@ impl Syncer {
     ///
     /// # Errors
     /// The last one failed: nothing can be said of the log any more.
+    ///
+    /// # Panics
+    /// The thread has: some may have been told that they are durable, and nobody knows who. So the log is not to be cut
+    /// off, and the caller is to end, too, which closes the store.
     pub(crate) fn wait(&self) -> Result<Duration> {
         let mut work = self.shared.work.lock();
         while work.busy {
             self.shared.changed.wait(&mut work);
         }
+        assert!(!work.gone, "the thread that syncs the log has panicked");
         work.last.clone()
     }
 }
@@ -227,8 +247,30 @@ impl Drop for Syncer {
     }
 }
 
+/// The thread's end, however it comes.
+struct End<F: Fn()> {
+    shared: Arc<Shared>,
+    done: F,
+}
+
+impl<F: Fn()> Drop for End<F> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let given = {
+            let mut work = self.shared.work.lock();
+            (work.gone, work.busy) = (true, false);
+            work.given.take()
+        };
+        self.shared.changed.notify_all();
+        drop(given);
+        (self.done)();
+    }
+}
+
 impl Shared {
-    fn run(&self, done: impl Fn()) {
+    fn run(&self, done: &impl Fn()) {
         while let Some(mut written) = self.next() {
             let last = self.log.lock().settle(&mut written);
             self.work.lock().end(last, &mut written);

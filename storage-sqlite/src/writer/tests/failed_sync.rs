@@ -1,5 +1,7 @@
 //! When those who wait for a sync that failed are told, and what.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+
 use super::*;
 
 #[test]
@@ -44,6 +46,37 @@ fn what_cannot_be_taken_back_is_in_doubt_and_everything_is_refused() {
     assert!(bench.transact());
     let Err(error) = ordered(refused) else { panic!("it was applied") };
     assert_eq!((error.kind(), error.certainty()), (ErrorKind::Retry, Certainty::NotApplied), "{error}");
+}
+
+/// A task that cannot be woken.
+struct Panics;
+
+impl std::task::Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("nobody can be woken");
+    }
+}
+
+#[test]
+fn a_panic_of_the_thread_that_syncs_ends_the_writer_and_leaves_nobody_waiting() {
+    let bench = Bench::new();
+    let (asker, mut opened) = answer();
+    let open = opifex_storage::OpenSession { durability: Durability::Disk, ..connect("c") };
+    bench.put(Command::Open(open, asker));
+    let other = bench.submit(retain("a", ""));
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(pin!(&mut opened).poll(&mut Context::from_waker(&waker)).is_pending());
+    let Bench { writer, failed, place: _place } = bench;
+    let (running, end) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _running = running;
+        writer.run();
+    });
+    let ended = end.recv_timeout(Duration::from_secs(60));
+    assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "it waits for a sync that nobody makes");
+    assert!(failed.load(Ordering::Relaxed), "the store is closed");
+    let error = block_on(ordered(other).expect("it is applied").commitment.wait()).expect_err("nobody knows");
+    assert_eq!((error.kind(), error.certainty()), (ErrorKind::Fatal, Certainty::Unknown), "{error}");
 }
 
 /// How long those wait who are told of a sync that failed, when nobody else comes.
