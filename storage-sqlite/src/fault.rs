@@ -90,6 +90,14 @@ pub(crate) fn note_damage<T>(read: Result<T>, damaged: &mut Vec<StoreError>) -> 
     }
 }
 
+/// The same of rows that waited to be inserted: whose they are is not known, and that of others is not taken for one's own.
+pub(crate) fn told_of_held(error: &rusqlite::Error) -> StoreError {
+    let what = format!(
+        "rows of a transaction are refused by a damaged table, and from now on none waits for others: sqlite: {error}"
+    );
+    StoreError::not_applied(kind_of(error), what)
+}
+
 /// An error of the engine that left no trace.
 pub(crate) fn told(error: &rusqlite::Error) -> StoreError {
     StoreError::not_applied(kind_of(error), format!("sqlite: {error}"))

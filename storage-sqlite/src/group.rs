@@ -6,7 +6,7 @@ use opifex_storage::{ErrorKind, Outcome, Result, StoreError};
 
 use crate::answer::Asker;
 use crate::command::{Applied, Command, Ordered};
-use crate::fault::{Fault, is_of_the_disk, kind_of, told};
+use crate::fault::{Fault, is_of_the_disk, kind_of, told, told_of_held};
 use crate::given::Given;
 use crate::state::State;
 use crate::sync::Waiters;
@@ -99,7 +99,7 @@ fn refuse(
         Fault::Engine(error)
             if kind_of(&error) == ErrorKind::Fatal || is_of_the_disk(&error) || state.has_lost_held() =>
         {
-            tell(told(&error));
+            tell(if state.has_lost_held() { told_of_held(&error) } else { told(&error) });
             Err(error)
         }
         fault => {

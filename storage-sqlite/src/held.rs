@@ -3,7 +3,7 @@
 //!
 //! Whatever else looks at the tables writes them first ([`State::db`]), so nobody sees that they were held. What cannot be
 //! inserted then is not known to be of one batch: the transaction fails, and where a damaged table is the cause the store
-//! holds nothing more back, so that damage refuses the batch that meets it and no other.
+//! holds nothing more back until it is opened again, so that damage refuses the batch that meets it and no other.
 
 use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
@@ -19,7 +19,7 @@ use crate::state::{State, time};
 /// How many rows a statement writes: the largest that finds as many.
 const SIZES: [usize; 3] = [32, 8, 1];
 
-/// A body of so many bytes does not wait: running a statement is little beside copying it.
+/// A message of so many bytes does not wait: running a statement is little beside copying it.
 const LARGE: usize = 16 << 10;
 
 /// Statements that insert rows of one shape, one of each size.
@@ -137,7 +137,7 @@ impl<'db> State<'db> {
             bodies.push(Body { id, refs, message: Arc::clone(message) });
             bodies.len()
         };
-        let waits = waiting < self.most_held() && message.payload.len() < LARGE;
+        let waits = waiting < self.most_held() && message.size_bytes() < LARGE;
         if waits { Ok(()) } else { Ok(self.write_bodies()?) }
     }
 
@@ -200,7 +200,7 @@ impl<'db> State<'db> {
             while rows.len() >= *size {
                 let (now, later) = rows.split_at(*size);
                 let params = params_from_iter(now.iter().flat_map(&fields));
-                self.with_statement(sql, |statement| statement.execute(params))
+                self.without_held(sql, |statement| statement.execute(params))
                     .inspect_err(|error| self.note_lost(error))?;
                 rows = later;
             }

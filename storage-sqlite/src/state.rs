@@ -83,8 +83,9 @@ impl<'db> State<'db> {
         Ok(self.db)
     }
 
-    /// Runs something with a prepared statement.
-    pub(crate) fn with_statement<T>(
+    /// Runs something with a prepared statement, without a look at the rows that wait: for whoever has written them, or is
+    /// about to. Everybody else takes [`State::execute`].
+    pub(crate) fn without_held<T>(
         &self,
         sql: &'static str,
         run: impl FnOnce(&mut CachedStatement<'db>) -> rusqlite::Result<T>,
@@ -121,7 +122,7 @@ impl<'db> State<'db> {
     pub(crate) fn execute(&self, sql: &'static str, params: impl Params) -> Result<usize> {
         self.note_change();
         self.write_held()?;
-        Ok(self.with_statement(sql, |statement| statement.execute(params))?)
+        Ok(self.without_held(sql, |statement| statement.execute(params))?)
     }
 
     /// Writes a row with its checksum, which is the statement's last parameter; answers how many rows it changed.

@@ -17,7 +17,7 @@ use opifex_storage::{Durability, ErrorKind, Result, StoreError};
 use crate::channel::{Channel, Received, Wait};
 use crate::command::{Applied, Command};
 use crate::engine::Engine;
-use crate::fault::{is_of_the_disk, kind_of, of_engine, told};
+use crate::fault::{is_of_the_disk, kind_of, of_engine, told, told_of_held};
 use crate::given::{Given, Spent};
 use crate::group::{Group, Refused};
 use crate::pace::Pace;
@@ -214,7 +214,7 @@ impl Writer {
             Ok(()) => self.commit(group, durability),
             // Damage refused rows of nobody knows whom: from now on it refuses the batch that meets it.
             Err(error) if held && !self.holds.get() && self.is_rolled_back() => {
-                self.fail_group(group, &told(&error));
+                self.fail_group(group, &told_of_held(&error));
                 true
             }
             Err(error) => self.roll_back(group, error, false),

@@ -326,4 +326,5 @@ fn nothing_is_synced_for_what_changed_nothing() {
 }
 
 mod failed_sync;
+mod held;
 mod numbers;
