@@ -55,6 +55,7 @@
 
 mod message;
 mod options;
+mod random;
 
 mod cause;
 mod event;

@@ -25,6 +25,7 @@ mod tests;
 mod topic_aliases;
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -33,7 +34,7 @@ use opifex_packet::{
     Role,
 };
 
-use crate::store::SessionStore;
+use crate::store::{SessionStore, StoredSession};
 use crate::{Cause, Event, Message, Options, Refusal, ServerLimits, Token};
 
 use awaited::Awaited;
@@ -103,8 +104,12 @@ impl<S: SessionStore> Machine<S> {
     pub fn new(options: Options, mut store: S) -> Result<Self, Refusal> {
         options.check()?;
         let session = store.load().map_err(Refusal::Store)?;
+        let client_id = whose(&options, &session).map_err(Refusal::Store)?;
+        if client_id != session.client_id {
+            store.set_client_id(&client_id);
+        }
         Ok(Machine {
-            client_id: options.client_id.clone(),
+            client_id,
             outgoing: Outgoing::load(session.outgoing),
             incoming: Incoming::load(session.incoming),
             next_number: session.next_number,
@@ -136,7 +141,7 @@ impl<S: SessionStore> Machine<S> {
         self.outgoing.numbers().map(Token)
     }
 
-    /// The client id: the one of the options, or what the server assigned.
+    /// The client id: the one of the options, or what the server assigned, to an earlier process, too.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
@@ -467,4 +472,17 @@ impl<S: SessionStore> Machine<S> {
         let (outgoing, requests) = (&self.outgoing, &self.requests);
         self.ids.free(|id| outgoing.contains(id) || requests.contains_key(&id)).ok_or(Refusal::Full)
     }
+}
+
+/// The client id. An empty one is the server's to assign, which it may have done for this session.
+fn whose(options: &Options, session: &StoredSession) -> io::Result<String> {
+    if options.client_id.is_empty() {
+        return Ok(session.client_id.clone());
+    }
+    if session.client_id.is_empty() || session.client_id == options.client_id {
+        return Ok(options.client_id.clone());
+    }
+    let whose = &session.client_id;
+    let what = format!("it is the session of the client id {whose:?}; give each client a store of its own");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }

@@ -20,7 +20,8 @@ const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 pub struct Options {
     /// The version that is spoken.
     pub version: Version,
-    /// The name of the session. Empty asks the server for one; its answer is used from then on.
+    /// The name of the session. Empty asks the server for one; its answer is used from then on, and kept in the store. A
+    /// store of another client id is refused.
     pub client_id: String,
     /// Whether the first connection throws an older session away. In 5.0 later connections go on with the session when
     /// its expiry allows; in 3.x this is the flag of every connection, and the session is over with each when it is set.

@@ -1,7 +1,6 @@
 //! When a client tries again: a back-off that doubles, with jitter, so that a thousand clients of a server that comes
 //! back do not come at once. What is worth another attempt is said here, too.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use opifex_packet::ReasonCode;
@@ -79,9 +78,9 @@ impl Reconnect {
     }
 }
 
-/// A number from 0 to 1. A hasher with random keys is all that the standard library has for it, and enough here.
+/// A number from 0 to 1.
 fn jitter() -> f64 {
-    f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
+    f64::from(crate::random::number() as u32) / f64::from(u32::MAX)
 }
 
 /// Whether a connection that ended so may be made again without somebody changing something first.

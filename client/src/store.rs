@@ -44,6 +44,8 @@ pub struct StoredSession {
     pub next_number: u64,
     /// Whether a server was asked for a session that this is the client's side of.
     pub begun: bool,
+    /// Whose session it is: the configured client id, or the one that the server assigned. Empty when it is not known.
+    pub client_id: String,
 }
 
 /// Where a client's session is kept. One store belongs to one client id and is used by one machine at a time.
@@ -56,6 +58,9 @@ pub trait SessionStore {
 
     /// Notes whether a server was asked for a session that this is the client's side of.
     fn set_begun(&mut self, begun: bool);
+
+    /// Notes whose session it is.
+    fn set_client_id(&mut self, client_id: &str);
 
     /// Adds a message; its packet id is free.
     fn put_outgoing(&mut self, message: &StoredMessage);
@@ -86,6 +91,10 @@ impl<S: SessionStore + ?Sized> SessionStore for Box<S> {
 
     fn set_begun(&mut self, begun: bool) {
         (**self).set_begun(begun);
+    }
+
+    fn set_client_id(&mut self, client_id: &str) {
+        (**self).set_client_id(client_id);
     }
 
     fn put_outgoing(&mut self, message: &StoredMessage) {

@@ -37,6 +37,7 @@ fn what_was_flushed_comes_back_and_what_was_not_does_not() {
     store.put_incoming(id(9));
     store.put_incoming(id(10));
     store.remove_incoming(id(9));
+    store.set_client_id("lamp-1");
     store.flush().unwrap();
     store.put_outgoing(&message(3, "m"));
     drop(store);
@@ -47,6 +48,7 @@ fn what_was_flushed_comes_back_and_what_was_not_does_not() {
     assert_eq!(session.outgoing, [released, message(2, "m")]);
     assert_eq!(session.incoming, [id(10)]);
     assert_eq!(session.next_number, 3);
+    assert_eq!(session.client_id, "lamp-1");
 }
 
 #[test]
@@ -148,12 +150,13 @@ fn history_does_not_make_the_file_grow() {
 }
 
 #[test]
-fn that_a_session_has_begun_comes_back_also_from_a_file_that_was_written_anew() {
+fn that_a_session_has_begun_and_whose_it_is_come_back_also_from_a_file_that_was_written_anew() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let mut store = FileStore::open(&path).unwrap();
     assert!(!store.load().unwrap().begun);
     store.set_begun(true);
+    store.set_client_id("lamp-1");
     store.flush().unwrap();
     drop(store);
     let mut store = FileStore::open(&path).unwrap();
@@ -161,7 +164,8 @@ fn that_a_session_has_begun_comes_back_also_from_a_file_that_was_written_anew() 
     store.put_outgoing(&message(0, &"x".repeat(70_000)));
     store.flush().unwrap();
     drop(store);
-    assert!(FileStore::open(&path).unwrap().load().unwrap().begun);
+    let session = FileStore::open(&path).unwrap().load().unwrap();
+    assert!(session.begun && session.client_id == "lamp-1", "{session:?}");
 }
 
 #[test]

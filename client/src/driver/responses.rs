@@ -1,8 +1,6 @@
 //! Requests that wait for their responses (5.0, section 4.10): one topic for all responses of a client, and correlation
 //! data that says which is whose.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use hashbrown::HashMap;
 use opifex_packet::{Property, TopicName};
 
@@ -28,7 +26,7 @@ pub(super) struct Responses {
 impl Responses {
     /// `information`: the server's word on where responses may go.
     pub(super) fn new(information: Option<&str>) -> Self {
-        let unlike_others = RandomState::new().build_hasher().finish();
+        let unlike_others = crate::random::number();
         let base = information.unwrap_or("opifex/responses").trim_end_matches('/');
         let topic = TopicName::new(format!("{base}/{unlike_others:016x}"));
         let topic = topic.or_else(|_| TopicName::new(format!("opifex/responses/{unlike_others:016x}")));

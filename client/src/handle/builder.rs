@@ -100,6 +100,10 @@ impl Builder {
 
     /// Keeps the session in a store, so that the next process goes on with it:
     /// [`FileStore`](crate::FileStore). Without one the session is kept over reconnects and ends with the process.
+    ///
+    /// The client's task writes to it between reading and sending, and waits until that is done: one that waits for a disk
+    /// ([`FileStore::synced`](crate::FileStore::synced); each, now and then, when its file is written anew) holds up a thread
+    /// of the runtime meanwhile. On a runtime with one thread that is the application's as well.
     #[must_use]
     pub fn store(mut self, store: impl SessionStore + Send + 'static) -> Self {
         self.store = Box::new(store);

@@ -1,6 +1,5 @@
 //! CONNECT, and the answer to it: limits, and what becomes of the session.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
 
 use opifex_packet::{Connack, Packet, PacketId, Properties, Pubrel, ReasonCode, Version};
@@ -51,7 +50,7 @@ impl<S: SessionStore> Machine<S> {
     /// The session may be an earlier process's, who had ids under way: those that it used lately are not used at once, also
     /// for what was accepted and never sent.
     fn ids_unlike_others(&mut self) {
-        self.ids = PacketIds::beginning_at(RandomState::new().build_hasher().finish());
+        self.ids = PacketIds::beginning_at(crate::random::number());
         let (before, after) = self.outgoing.rename(&mut self.ids);
         before.into_iter().for_each(|id| self.store.remove_outgoing(id));
         after.iter().for_each(|stored| self.store.put_outgoing(stored));
@@ -106,6 +105,7 @@ impl<S: SessionStore> Machine<S> {
             && self.client_id.is_empty()
         {
             self.client_id = assigned.to_owned();
+            self.store.set_client_id(assigned);
         }
 
         self.response_information = connack.properties.response_information().map(str::to_owned);

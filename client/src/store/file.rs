@@ -10,7 +10,6 @@
 //! `.lock` at the end of its name, which is never replaced.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -75,7 +74,7 @@ impl FileStore {
             path,
             _lock: lock,
             file,
-            salt: RandomState::new().build_hasher().finish(),
+            salt: crate::random::number(),
             synced: false,
             session: MemoryStore::default(),
             noted: Vec::new(),
@@ -152,6 +151,9 @@ impl FileStore {
         put(Record::NextNumber(self.session.next_number()));
         if self.session.has_begun() {
             put(Record::Begun(true));
+        }
+        if !self.session.client_id().is_empty() {
+            put(Record::ClientId(self.session.client_id().to_owned()));
         }
         for message in self.session.outgoing() {
             put(Record::PutOutgoing(message.clone()));
@@ -254,6 +256,10 @@ impl SessionStore for FileStore {
 
     fn set_begun(&mut self, begun: bool) {
         self.note(Record::Begun(begun));
+    }
+
+    fn set_client_id(&mut self, client_id: &str) {
+        self.note(Record::ClientId(client_id.to_owned()));
     }
 
     fn put_outgoing(&mut self, message: &StoredMessage) {

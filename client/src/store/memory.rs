@@ -16,6 +16,7 @@ pub struct MemoryStore {
     incoming: BTreeSet<PacketId>,
     next_number: u64,
     begun: bool,
+    client_id: String,
 }
 
 impl MemoryStore {
@@ -39,6 +40,11 @@ impl MemoryStore {
         self.begun
     }
 
+    /// Whose session it is, as far as is known.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// Numbers below that one were given.
     pub(crate) fn numbers_begin_at(&mut self, number: u64) {
         self.next_number = self.next_number.max(number);
@@ -52,11 +58,16 @@ impl SessionStore for MemoryStore {
             incoming: self.incoming().collect(),
             next_number: self.next_number,
             begun: self.begun,
+            client_id: self.client_id.clone(),
         })
     }
 
     fn set_begun(&mut self, begun: bool) {
         self.begun = begun;
+    }
+
+    fn set_client_id(&mut self, client_id: &str) {
+        client_id.clone_into(&mut self.client_id);
     }
 
     fn put_outgoing(&mut self, message: &StoredMessage) {

@@ -25,6 +25,7 @@ pub(super) enum Record {
     RemoveIncoming(PacketId),
     NextNumber(u64),
     Begun(bool),
+    ClientId(String),
 }
 
 impl Record {
@@ -46,6 +47,10 @@ impl Record {
                 out.extend_from_slice(&number.to_le_bytes());
             }
             Record::Begun(begun) => out.extend_from_slice(&[7, u8::from(*begun)]),
+            Record::ClientId(client_id) => {
+                out.push(8);
+                out.extend_from_slice(client_id.as_bytes());
+            }
         }
         let len = (out.len() - start - HEADER) as u32;
         out[start..start + HEADER].copy_from_slice(&len.to_le_bytes());
@@ -71,6 +76,7 @@ impl Record {
                 *rest = after;
                 Record::Begun(begun != 0)
             }
+            8 => Record::ClientId(std::str::from_utf8(std::mem::take(rest)).ok()?.to_owned()),
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -86,6 +92,7 @@ impl Record {
             Record::RemoveIncoming(id) => session.remove_incoming(*id),
             Record::NextNumber(number) => session.numbers_begin_at(*number),
             Record::Begun(begun) => session.set_begun(*begun),
+            Record::ClientId(client_id) => session.set_client_id(client_id),
         }
     }
 }

@@ -119,6 +119,10 @@ impl SessionStore for Failing {
         self.0.set_begun(begun);
     }
 
+    fn set_client_id(&mut self, client_id: &str) {
+        self.0.set_client_id(client_id);
+    }
+
     fn put_outgoing(&mut self, message: &StoredMessage) {
         self.0.put_outgoing(message);
     }

@@ -69,6 +69,9 @@ impl SessionStore for FullStore {
     fn set_begun(&mut self, begun: bool) {
         self.of.set_begun(begun);
     }
+    fn set_client_id(&mut self, client_id: &str) {
+        self.of.set_client_id(client_id);
+    }
     fn put_outgoing(&mut self, message: &StoredMessage) {
         self.of.put_outgoing(message);
     }

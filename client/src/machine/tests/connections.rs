@@ -358,6 +358,7 @@ impl SessionStore for Full {
         self.0.load()
     }
     fn set_begun(&mut self, _: bool) {}
+    fn set_client_id(&mut self, _: &str) {}
     fn put_outgoing(&mut self, _: &StoredMessage) {}
     fn release(&mut self, _: PacketId, _: u64) {}
     fn remove_outgoing(&mut self, _: PacketId) {}
@@ -429,4 +430,22 @@ fn ids_of_a_session_that_may_be_older_are_not_those_that_every_process_begins_wi
 fn id_of(packet: &Packet<'_>) -> PacketId {
     let Packet::Publish(publish) = packet else { panic!("{packet:?}") };
     publish.delivery.packet_id().unwrap()
+}
+
+#[test]
+fn an_assigned_client_id_is_that_of_the_next_process_and_a_store_is_no_other_clients() {
+    let next = |client: Client, id: &str| {
+        let options = Options::new(Version::V5_0, id).resuming(60);
+        Machine::new(options, client.machine.store).map(|machine| Client { machine, now: client.now })
+    };
+    let mut client = Client::new(Options::new(Version::V5_0, "").resuming(60));
+    let properties = Properties::new().with(Property::AssignedClientIdentifier("lamp-7"));
+    client.connect(Connack { properties, ..success() });
+    let mut client = next(client, "").unwrap();
+    client.machine.connect(client.now).unwrap();
+    let [Packet::Connect(connect)] = &client.sent()[..] else { panic!() };
+    assert_eq!(connect.client_id, "lamp-7");
+    let client = next(client, "lamp-7").unwrap();
+    let Err(Refusal::Store(error)) = next(client, "lamp-8") else { panic!("it is somebody else's") };
+    assert!(error.to_string().contains("lamp-7"), "{error}");
 }
