@@ -1,5 +1,5 @@
 //! A server that keeps its session, a network that loses what is on its way, and a client process that dies: nothing is
-//! lost, and nothing of QoS 2 is doubled, in either direction.
+//! lost, and nothing of QoS 2 is doubled, in either direction, also for an application that takes its time with messages.
 
 #![allow(clippy::unwrap_used, reason = "a test's parts fail with it")]
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Instant;
 
-use opifex_client::{Event, FileStore, Machine, Message, Options, Token};
+use opifex_client::{AckToken, Event, FileStore, Machine, Message, Options, Token};
 use opifex_packet::{
     Connack, DecodeOptions, Decoded, Delivery, Packet, PacketId, Properties, Property, Puback, Pubcomp,
     Publish, Pubrec, Pubrel, QoS, ReasonCode, Role, TopicName, Version, decode,
@@ -26,6 +26,8 @@ enum Step {
     ToServer(usize),
     /// As many packets arrive at the client.
     ToClient(usize),
+    /// The application has done with as many messages.
+    Take(usize),
     /// What is on its way is lost; the client connects again.
     Cut,
     /// As `Cut`, and the client is another process.
@@ -131,6 +133,11 @@ struct World<'a> {
     to_client: VecDeque<Packet<'static>>,
     now: Instant,
     tokens: BTreeSet<Token>,
+    /// Whether the application says when it has done with a message.
+    manual: bool,
+    /// Messages that it has and has not done with.
+    held: VecDeque<(QoS, u32, AckToken)>,
+    /// Messages that it has done with.
     received: Vec<(QoS, u32)>,
 }
 
@@ -141,8 +148,9 @@ impl World<'_> {
 
     fn open(&mut self) {
         let options = Options::new(self.version, "c").resuming(3600);
-        let options = Options { max_inflight: RECEIVE_MAXIMUM, ..options };
+        let options = Options { max_inflight: RECEIVE_MAXIMUM, manual_acks: self.manual, ..options };
         self.client = None;
+        self.held.clear();
         let store = FileStore::open(self.path).unwrap();
         self.client = Some(Machine::new(options, store).unwrap());
     }
@@ -173,14 +181,26 @@ impl World<'_> {
                     assert_eq!(reason, ReasonCode::Success);
                     assert!(self.tokens.remove(&token), "{token:?} is done twice");
                 }
-                Event::Message { message, .. } => {
+                Event::Message { message, ack, .. } => {
                     let number = u32::from_be_bytes(message.payload[..].try_into().unwrap());
-                    self.received.push((message.qos, number));
+                    match ack {
+                        Some(token) => self.held.push_back((message.qos, number, token)),
+                        None => self.received.push((message.qos, number)),
+                    }
                 }
                 Event::Connected { .. } => {}
                 Event::Disconnected { cause } => assert_eq!(cause.to_string(), "the connection was lost"),
                 other => panic!("unexpected {other:?}"),
             }
+        }
+    }
+
+    fn take(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((qos, number, token)) = self.held.pop_front() else { return };
+            self.client().acknowledge(token);
+            self.drain();
+            self.received.push((qos, number));
         }
     }
 
@@ -202,7 +222,7 @@ impl World<'_> {
     }
 }
 
-fn run(steps: &[Step], version: Version) {
+fn run(steps: &[Step], version: Version, manual: bool) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("session");
     let mut world = World {
@@ -214,6 +234,8 @@ fn run(steps: &[Step], version: Version) {
         to_client: VecDeque::new(),
         now: Instant::now(),
         tokens: BTreeSet::new(),
+        manual,
+        held: VecDeque::new(),
         received: Vec::new(),
     };
     world.open();
@@ -241,6 +263,7 @@ fn run(steps: &[Step], version: Version) {
             Step::Send(_) => {}
             Step::ToServer(count) => world.server_gets(*count),
             Step::ToClient(count) => world.client_gets(*count),
+            Step::Take(count) => world.take(*count),
             Step::Cut => world.reconnect(),
             Step::Restart => {
                 world.open();
@@ -268,9 +291,10 @@ fn run(steps: &[Step], version: Version) {
     }
     // A last connection, on which all comes to its end.
     world.reconnect();
-    while !world.to_server.is_empty() || !world.to_client.is_empty() {
+    while !world.to_server.is_empty() || !world.to_client.is_empty() || !world.held.is_empty() {
         world.server_gets(usize::MAX);
         world.client_gets(usize::MAX);
+        world.take(usize::MAX);
     }
 
     assert!(world.tokens.is_empty(), "never done: {:?}", world.tokens);
@@ -302,6 +326,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => qos().prop_map(Step::Send),
         5 => (1..6usize).prop_map(Step::ToServer),
         5 => (1..6usize).prop_map(Step::ToClient),
+        4 => (1..4usize).prop_map(Step::Take),
         1 => Just(Step::Cut),
         1 => Just(Step::Restart),
         1 => (prop::collection::vec(qos(), 0..3), 0..6usize).prop_map(|(qos, packets)| Step::Die(qos, packets)),
@@ -319,15 +344,17 @@ proptest! {
     fn nothing_is_lost_and_nothing_of_qos_2_is_doubled(
         steps in prop::collection::vec(step(), 0..80),
         version in version(),
+        manual in any::<bool>(),
     ) {
-        run(&steps, version);
+        run(&steps, version, manual);
     }
 
     #[test]
     fn nothing_is_lost_when_the_server_forgets(
         steps in prop::collection::vec(prop_oneof![12 => step(), 1 => Just(Step::Forget)], 0..80),
         version in version(),
+        manual in any::<bool>(),
     ) {
-        run(&steps, version);
+        run(&steps, version, manual);
     }
 }
