@@ -183,10 +183,11 @@ impl Driver {
     }
 
     /// Unsubscribes from what dropped streams had subscribed to, unless the session is to keep it.
-    pub(super) fn unsubscribe_left(&mut self) {
+    pub(super) fn unsubscribe_left(&mut self, now: Instant) {
         let left = std::mem::take(&mut self.routes.left);
         if !left.is_empty() && !self.machine.keeps_session() {
             self.asks.push(What::Unsubscribe { filters: left }, Properties::new(), None, None);
+            self.send_asks(now);
         }
     }
 

@@ -17,7 +17,7 @@ impl Driver {
             self.take_event(event, now);
         }
         self.routes.flush(now);
-        self.unsubscribe_left();
+        self.unsubscribe_left(now);
         if self.routes.unclaimed.dropped > 0 {
             let count = std::mem::take(&mut self.routes.unclaimed.dropped);
             self.tell(Status::Dropped { count });

@@ -207,9 +207,11 @@ async fn a_dropped_stream_unsubscribes_in_a_session_that_is_not() {
         let (mut other, _) = subscribed(&client, &mut peer, "b").await;
         peer.send(publish(QoS::AtLeastOnce, 1, "a", 1)).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let begin = Instant::now();
         drop(subscription);
-        peer.send(publish(QoS::AtLeastOnce, 2, "b", 2)).await;
         assert_eq!(unsubscribes(&mut peer).await, [TopicFilter::new("a").unwrap()]);
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        peer.send(publish(QoS::AtLeastOnce, 2, "b", 2)).await;
         assert_eq!(payload(&mut other).await, "2");
         peer.expect(Puback::new(id(1))).await;
         peer.expect(Puback::new(id(2))).await;
