@@ -12,6 +12,7 @@
 
 mod asks;
 mod commands;
+mod ending;
 mod events;
 mod link;
 mod responses;
@@ -37,7 +38,6 @@ use crate::handle::queue::{Command, Shared};
 use crate::handle::slots::{Answer, SlotId};
 use crate::handle::status::Status;
 use crate::machine::{Machine, after};
-use crate::reconnect::worth_another;
 use crate::store::SessionStore;
 use crate::{AckToken, Cause, Connector, Error, Reconnect, Token};
 
@@ -349,88 +349,5 @@ impl Driver {
         let patience = self.machine.is_connected().then_some(self.unclaimed_timeout);
         let unclaimed = self.routes.unclaimed.deadline(patience);
         [self.asks.deadline(), unclaimed, leaving].into_iter().flatten().min()
-    }
-
-    /// The transport is gone.
-    fn lost(&mut self, link: Link) {
-        self.machine.connection_lost();
-        self.take_events(now());
-        let unwritten = link.slots.into_iter().chain(self.unwritten.drain(..));
-        self.answers.extend(unwritten.map(|slot| (slot, Err(Error::Lost))));
-        self.answers.extend(self.reauthenticating.take().map(|slot| (slot, Err(Error::Lost))));
-        self.answer();
-    }
-
-    /// Whether there is another attempt; waits for its time. If not, the client has ended.
-    async fn goes_on(&mut self, cause: Cause) -> bool {
-        let left = self.leaving.as_ref().is_some_and(|leaving| leaving.farewell.is_some());
-        let cause = Arc::new(if left { Cause::Asked } else { cause });
-        self.tell(Status::Lost { cause: Arc::clone(&cause) });
-        // One that lasted is a success, also without an acknowledgement.
-        let lasted = self.accepted.take().map(|since| now().saturating_duration_since(since));
-        if lasted.is_some_and(|lasted| lasted > self.reconnect.longest_wait(self.attempt)) {
-            self.attempt = 0;
-        }
-        let again = worth_another(&cause) && (self.was_connected || self.reconnect.from_the_start);
-        let Some(wait) = again.then(|| self.reconnect.wait(self.attempt)).flatten() else {
-            self.end(&cause);
-            return false;
-        };
-        self.attempt = self.attempt.saturating_add(1);
-        self.tell(Status::Waiting { attempt: self.attempt, wait });
-        let until = after(now(), wait);
-        let goes_on = poll_fn(|cx| self.poll_offline(cx, until)).await;
-        if !goes_on {
-            self.end(&Arc::new(Cause::Asked));
-        }
-        goes_on
-    }
-
-    fn tell(&self, status: Status) {
-        // Nobody has to listen.
-        let _listeners = self.statuses.send(status);
-    }
-
-    fn answer(&mut self) {
-        self.shared.answer(&mut self.answers, &mut self.wakers);
-    }
-
-    /// Answers everybody, and takes no more.
-    fn end(&mut self, cause: &Arc<Cause>) {
-        self.backlog.extend(self.shared.end(Arc::clone(cause)));
-        let over = || Err(Error::Ended(Arc::clone(cause)));
-        let mut slots: Vec<SlotId> =
-            std::mem::take(&mut self.backlog).into_iter().map(Command::into_slot).collect();
-        slots.extend(self.deliveries.drain().filter_map(|(_, waits)| match waits {
-            Waits::Publisher(slot) => Some(slot),
-            Waits::Requester(_) => None,
-        }));
-        slots.append(&mut self.unwritten);
-        let asks = std::mem::take(&mut self.asks);
-        slots.extend(asks.waiting.into_iter().chain(asks.asked.into_values()).filter_map(|ask| ask.slot));
-        slots.extend(self.responses.take().into_iter().flat_map(|mut responses| responses.take_all()));
-        slots.extend(self.reauthenticating.take());
-        slots.extend(self.connected.take());
-        self.answers.extend(slots.into_iter().map(|slot| (slot, over())));
-        if let Some(Leaving { slot: Some(slot), unfinished, .. }) = self.leaving.take() {
-            let answer = match (&**cause, unfinished) {
-                (Cause::Asked, 0) => Ok(Answer::Done),
-                (Cause::Asked, unfinished) => Err(Error::Unfinished(unfinished)),
-                _ => over(),
-            };
-            self.answers.push((slot, answer));
-        }
-        self.routes.end();
-        self.answer();
-        self.tell(Status::Ended { cause: Arc::clone(cause) });
-    }
-}
-
-/// Also when the task is torn down with its runtime, nobody waits for ever.
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if self.shared.ended().is_none() {
-            self.end(&Arc::new(Cause::Lost));
-        }
     }
 }
