@@ -20,20 +20,29 @@ def storage_flags():
     return ["--data-dir", tempfile.mkdtemp(dir=below)] if below else ["--storage", "memory"]
 
 
+# `websockets`: the clients come over WebSocket.
+TRANSPORT = os.environ.get("OPIFEX_TRANSPORT", "tcp")
+
+
 class Broker:
     """`opifex serve`, on a free port if none is given; stopped by its pid, and expected to end cleanly."""
 
     def __init__(self, program, *flags, port=0, storage=None):
         storage = storage_flags() if storage is None else storage
+        over_websocket = TRANSPORT == "websockets"
+        if over_websocket:
+            flags = (*flags, "--websocket", "127.0.0.1:0")
         self.process = subprocess.Popen(
             [program, "serve", "--listen", f"127.0.0.1:{port}", "--log", "warn", *storage, *flags],
             stdout=subprocess.PIPE,
             text=True,
         )
         line = self.process.stdout.readline()
+        if over_websocket:
+            line = self.process.stdout.readline()
         if not line.startswith("listening on "):
             raise RuntimeError(f"the broker does not listen: {line!r}")
-        self.host, _, port = line.split()[-1].rpartition(":")
+        self.host, _, port = line.split()[-1].removeprefix("ws://").rpartition(":")
         self.port = int(port)
 
     def stop(self):

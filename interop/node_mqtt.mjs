@@ -319,25 +319,28 @@ function* checks(url) {
 async function start(program) {
   const below = process.env.OPIFEX_DATA
   const storage = below ? ['--data-dir', await mkdtemp(join(below, 'node-'))] : ['--storage', 'memory']
-  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--log', 'warn', ...storage], {
+  const listeners = ['--listen', '127.0.0.1:0', '--websocket', '127.0.0.1:0']
+  const child = spawn(program, ['serve', ...listeners, '--log', 'warn', ...storage], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const [line] = await withPatience(once(createInterface({ input: child.stdout }), 'line'), 'the broker to listen')
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const listens = async () => (await withPatience(lines.next(), 'the broker to listen')).value.replace('listening on ', '')
+  const [tcp, websocket] = [await listens(), await listens()]
   const stop = async () => {
     const exited = once(child, 'exit')
     process.kill(child.pid, 'SIGTERM')
     const [exitCode] = await withPatience(exited, 'the end of the broker')
     assert.equal(exitCode, 0, 'the exit code of the broker')
   }
-  return { address: line.replace('listening on ', ''), stop }
+  return { url: process.env.OPIFEX_TRANSPORT === 'websockets' ? `${websocket}/mqtt` : `mqtt://${tcp}`, stop }
 }
 
 async function main() {
   const [kind, value, , only = ''] = process.argv.slice(2)
   assert.ok(kind === '--program' || kind === '--address', 'expected --program PATH or --address HOST:PORT')
-  const broker = kind === '--program' ? await start(value) : { address: value, stop: async () => {} }
+  const broker = kind === '--program' ? await start(value) : { url: `mqtt://${value}`, stop: async () => {} }
   let [ran, failed] = [0, 0]
-  for (const [name, check] of checks(`mqtt://${broker.address}`)) {
+  for (const [name, check] of checks(broker.url)) {
     if (!name.includes(only)) continue
     ran++
     const begun = performance.now()

@@ -32,7 +32,7 @@ class Peer:
         client_id = client_id or f"paho-{next(names)}"
         v5 = version == mqtt.MQTTv5
         session = {} if v5 else {"clean_session": clean}
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version, **session)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version, transport=opifex.TRANSPORT, **session)
         self.client.on_connect = self._connected
         self.client.on_disconnect = lambda *_: self.disconnected.set()
         self.client.on_message = lambda _client, _data, message: self.messages.put(message)

@@ -23,7 +23,7 @@ mod users;
 
 pub(crate) use bytes::{ByteCount, PacketSize};
 pub(crate) use limits::LimitsConfig;
-pub(crate) use listener::{ListenAddress, Listener};
+pub(crate) use listener::{ListenAddress, Listener, Protocol};
 pub(crate) use log::{LogConfig, LogFilter, LogFormat};
 pub(crate) use period::Period;
 pub(crate) use qos::Qos;
@@ -83,6 +83,12 @@ impl Config {
         let access = config.access(source.as_ref())?;
         if config.listeners.is_empty() {
             return Err(Failure::usage(anyhow!("no listeners: nobody could connect")));
+        }
+        if !cfg!(feature = "websocket")
+            && config.listeners.iter().any(|listener| listener.protocol == Protocol::Websocket)
+        {
+            let missing = "a WebSocket listener, and this program was built without the feature `websocket`";
+            return Err(Failure::usage(anyhow!(missing)));
         }
         Ok((config, access))
     }

@@ -30,6 +30,8 @@ mod listener;
 mod logging;
 mod signals;
 mod throttle;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 mod failure;
 

@@ -10,11 +10,13 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
-use crate::config::{Access, Config, StorageConfig};
+use crate::config::{Access, Config, Protocol, StorageConfig};
 use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::store::{StoreTask, survives, with_store};
+#[cfg(feature = "websocket")]
+use crate::websocket;
 use crate::{accept, descriptors, listener, logging};
 
 /// Runs the broker that flags and file describe.
@@ -77,9 +79,20 @@ async fn serve<P: Persistence>(config: &Config, access: Access, store: P) -> Res
 
     let connections = Connections::new(limits.max_connections);
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        say_where(&listener)?;
-        accepting.spawn(accept::accept(listener, server(&broker, &connections)));
+    #[cfg(feature = "websocket")]
+    let (serving, stopping) = tokio::sync::watch::channel(());
+    for (listener, protocol) in listeners {
+        say_where(&listener, protocol)?;
+        match protocol {
+            Protocol::Mqtt => accepting.spawn(accept::accept(listener, server(&broker, &connections))),
+            #[cfg(feature = "websocket")]
+            Protocol::Websocket => {
+                let server = websocket::server(&broker, &connections, &stopping);
+                accepting.spawn(accept::accept(listener, server))
+            }
+            #[cfg(not(feature = "websocket"))]
+            Protocol::Websocket => unreachable!("the configuration refuses it"),
+        };
     }
 
     tokio::select! {
@@ -88,6 +101,9 @@ async fn serve<P: Persistence>(config: &Config, access: Access, store: P) -> Res
     }
     let stop = async {
         accepting.shutdown().await;
+        // Handshakes under way have nothing that they could lose.
+        #[cfg(feature = "websocket")]
+        drop(serving);
         broker.shutdown().await;
         if !connections.ended(limits.shutdown_timeout).await {
             tracing::warn!(connections = connections.running(), "connections that do not end are dropped");
@@ -107,28 +123,33 @@ fn say_what_survives(storage: &StorageConfig) {
     tracing::info!(storage = %storage.backend, data_dir, %durability, "{}", survives(durability));
 }
 
-async fn bind(config: &Config) -> Result<Vec<TcpListener>, Failure> {
+async fn bind(config: &Config) -> Result<Vec<(TcpListener, Protocol)>, Failure> {
     let mut listeners = Vec::new();
     for configured in &config.listeners {
-        listeners.extend(listener::bind(&configured.address).await?);
+        let bound = listener::bind(&configured.address).await?;
+        listeners.extend(bound.into_iter().map(|listener| (listener, configured.protocol)));
     }
     Ok(listeners)
 }
 
 /// A broker without users is for one machine. Who opens it to a network, and has not said that this is meant, is told.
-fn warn_if_open(access: &Access, listeners: &[TcpListener]) {
-    let open =
-        listeners.iter().filter_map(|listener| listener.local_addr().ok()).find(|at| !at.ip().is_loopback());
+fn warn_if_open(access: &Access, listeners: &[(TcpListener, Protocol)]) {
+    let mut addresses = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok());
+    let open = addresses.find(|at| !at.ip().is_loopback());
     if let (Access::Everybody, Some(address)) = (access, open) {
         tracing::warn!(%address, "no users are configured: whoever reaches this address may read and write everything");
     }
 }
 
 /// One line on standard output for each listener: with port 0, the only place to learn the port from.
-fn say_where(listener: &TcpListener) -> Result<(), Failure> {
+fn say_where(listener: &TcpListener, protocol: Protocol) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(Failure::runtime)?;
+    let scheme = match protocol {
+        Protocol::Mqtt => "",
+        Protocol::Websocket => "ws://",
+    };
     // Nobody may be reading, as with `opifex serve >&-`.
-    let _ = writeln!(std::io::stdout(), "listening on {address}");
+    let _ = writeln!(std::io::stdout(), "listening on {scheme}{address}");
     Ok(())
 }
 

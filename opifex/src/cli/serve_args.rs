@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::limit_flags::LimitFlags;
-use crate::config::{Backend, Config, DurabilityLevel, ListenAddress, Listener, LogFilter, LogFormat};
+use crate::config::{
+    Backend, Config, DurabilityLevel, ListenAddress, Listener, LogFilter, LogFormat, Protocol,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   opifex serve
   opifex serve --listen 127.0.0.1:0                        a free port; the line on standard output names it
   opifex serve --listen 0.0.0.0:1883 --listen [::1]:1884   several listeners
+  opifex serve --websocket 127.0.0.1:8083                  browsers, too
   opifex serve --config opifex.toml --log debug            a file, and a flag that wins over it
   opifex serve --config opifex.toml --print-config         everything that can be set, and what is in force
 
@@ -26,6 +29,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on; may be repeated. Port 0 takes a free one [default: 127.0.0.1:1883].
     #[arg(short, long, value_name = "HOST:PORT")]
     listen: Vec<ListenAddress>,
+    /// Address to listen on for MQTT over WebSocket, at /mqtt and /; may be repeated [default: none].
+    #[arg(long, value_name = "HOST:PORT")]
+    websocket: Vec<ListenAddress>,
     /// Configuration file (TOML).
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -62,9 +68,13 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     /// Puts what the flags say in place of what the file said.
     pub(crate) fn apply(&self, config: &mut Config) {
-        if !self.listen.is_empty() {
-            let address = |address: &ListenAddress| Listener { address: address.clone() };
-            config.listeners = self.listen.iter().map(address).collect();
+        for (addresses, protocol) in [(&self.listen, Protocol::Mqtt), (&self.websocket, Protocol::Websocket)]
+        {
+            if !addresses.is_empty() {
+                config.listeners.retain(|listener| listener.protocol != protocol);
+                let listener = |address: &ListenAddress| Listener { address: address.clone(), protocol };
+                config.listeners.extend(addresses.iter().map(listener));
+            }
         }
         if let Some(backend) = self.storage {
             config.storage.backend = backend;

@@ -12,6 +12,19 @@ use super::text;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
     pub(crate) address: ListenAddress,
+    #[serde(default)]
+    pub(crate) protocol: Protocol,
+}
+
+/// What is spoken there.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// MQTT over TCP.
+    #[default]
+    Mqtt,
+    /// MQTT over WebSocket over TCP.
+    Websocket,
 }
 
 /// `HOST:PORT`. The host is an address or a name; port 0 stands for a free one.
@@ -26,7 +39,8 @@ impl ListenAddress {
 
 impl Default for Listener {
     fn default() -> Listener {
-        Listener { address: ListenAddress("127.0.0.1:1883".to_owned()) }
+        let address = ListenAddress("127.0.0.1:1883".to_owned());
+        Listener { address, protocol: Protocol::Mqtt }
     }
 }
 

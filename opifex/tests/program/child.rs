@@ -63,7 +63,10 @@ impl Program {
         for seen in 1..=listeners {
             program.stdout.wait(PATIENCE, |lines| lines.len() >= seen);
         }
-        let address = |line: String| line.strip_prefix("listening on ").unwrap().parse().unwrap();
+        let address = |line: String| {
+            let address = line.strip_prefix("listening on ").unwrap();
+            address.strip_prefix("ws://").unwrap_or(address).parse().unwrap()
+        };
         program.addresses = program.stdout.all().into_iter().map(address).collect();
         assert_eq!(program.addresses.len(), listeners, "{:?}", program.stderr.all());
         program

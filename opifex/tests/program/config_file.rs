@@ -27,7 +27,10 @@ fn what_is_wrong_is_named_with_its_line_and_column() {
         ("[log]\nlevel = \"info\"\ncolour = true\n", ":3:1: unknown field `colour`"),
         ("[storage]\nbackend = \"disk\"\n", ":2:11: \"disk\" is no storage backend, expected one of sqlite"),
         ("[[listeners]]\naddress = \"localhost\"\n", ":2:11: \"localhost\" is no address to listen on"),
-        ("[[listeners]]\nadress = \"localhost:1\"\n", ":2:1: unknown field `adress`, expected `address`"),
+        (
+            "[[listeners]]\nadress = \"localhost:1\"\n",
+            ":2:1: unknown field `adress`, expected `address` or `protocol`",
+        ),
         ("[limits]\nconnect_timeout = 10\n", ":2:19: invalid type: integer `10`, expected a duration"),
         ("[limits]\nmax_packet_size = \"1 MB\"\n", ":2:19: \"1 MB\" is no size"),
         ("[limits]\nreceive_maximum = 0\n", ":2:19: invalid value: integer `0`"),

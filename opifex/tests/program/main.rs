@@ -25,3 +25,4 @@ mod storage;
 mod store_command;
 mod subscribe;
 mod users;
+mod websocket;
