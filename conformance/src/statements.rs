@@ -22,10 +22,11 @@ mod scene;
 mod stop;
 mod target;
 mod transcript;
+mod websocket;
 mod wire;
 
 pub use case::{Case, Chapter, Claims, Outcome};
-pub use descriptor::{Authentication, Descriptor, DescriptorError, Login};
+pub use descriptor::{Authentication, Descriptor, DescriptorError, Login, WebSocketUrl};
 pub use early_end::EarlyEnd;
 pub use offers::Offers;
 pub use probe::Unusable;
@@ -34,4 +35,5 @@ pub use runner::{CaseReport, CaseVerdict, Options, run};
 pub use scene::Scene;
 pub use stop::Stop;
 pub use target::{BoxFuture, Stream, Target, TcpTarget};
+pub use websocket::{Answer, Opcode, WebSocket};
 pub use wire::{Event, Wire};

@@ -76,6 +76,19 @@ impl Target for Pipe {
         })
     }
 
+    fn websocket(&self) -> Option<BoxFuture<'_, io::Result<Box<dyn Stream>>>> {
+        Some(Box::pin(async move {
+            let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+            let broker = self.running.lock().await.as_ref().unwrap().broker.clone();
+            tokio::spawn(async move {
+                if let Ok(socket) = opifex_websocket::accept(theirs).await {
+                    broker.serve(socket, Peer::Local).await;
+                }
+            });
+            Ok(Box::new(ours) as Box<dyn Stream>)
+        }))
+    }
+
     fn restart(&self) -> Option<BoxFuture<'_, io::Result<()>>> {
         Some(Box::pin(async move {
             self.restarted().await;

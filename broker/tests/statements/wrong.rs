@@ -21,6 +21,7 @@ mod forgetting;
 mod mishearing;
 mod ordering;
 mod sharing;
+mod websocket;
 
 use between::Between;
 

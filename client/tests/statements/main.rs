@@ -26,6 +26,7 @@ mod subscribing;
 mod text;
 mod transport;
 mod violations;
+mod websocket;
 
 use opifex_packet::Version;
 

@@ -29,6 +29,7 @@ mod subscribe;
 mod topic_alias;
 mod topics;
 mod unsubscribe;
+mod websocket;
 mod will;
 
 /// Every chapter, in the order of the standard.
@@ -60,5 +61,6 @@ pub const CHAPTERS: &[Chapter] = &[
     topics::CHAPTER,
     shared::CHAPTER,
     flow::CHAPTER,
+    websocket::CHAPTER,
     restart::CHAPTER,
 ];

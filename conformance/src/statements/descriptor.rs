@@ -32,6 +32,8 @@ pub struct Descriptor {
     pub maximum_packet_size: Option<u32>,
     /// An extended authentication method (5.0) that the broker knows.
     pub authentication: Option<Authentication>,
+    /// Where it speaks MQTT over WebSocket: `ws://HOST:PORT/PATH`.
+    pub websocket: Option<WebSocketUrl>,
     /// A command for the system's shell that ends the broker, by force or in peace, and starts it again at the same address.
     /// It returns when the old one is gone; the new one is waited for. Only for a broker that keeps its state over that.
     pub restart: Option<String>,
@@ -78,9 +80,37 @@ impl Default for Descriptor {
             refuses_wildcards: false,
             maximum_packet_size: None,
             authentication: None,
+            websocket: None,
             restart: None,
             restart_limit_ms: 30_000,
         }
+    }
+}
+
+/// `ws://HOST:PORT/PATH`; without a path, `/mqtt`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WebSocketUrl {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// The path, with its slash.
+    pub path: String,
+}
+
+impl TryFrom<String> for WebSocketUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<WebSocketUrl, String> {
+        let rest = text.strip_prefix("ws://").unwrap_or_default();
+        let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let has_port = address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !has_port || path.contains(char::is_whitespace) {
+            return Err(format!("{text:?} is not like ws://HOST:PORT/mqtt"));
+        }
+        let path = if path.is_empty() { "/mqtt" } else { path };
+        Ok(WebSocketUrl { address: address.to_owned(), path: path.to_owned() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The list of statements: every rule of MQTT 3.1.1 and 5.0 that has a number, and those of 5.0 that have none (`U5-n`).
 //!
 //! For each there are the cases that show it of a broker, the tests that show it of our client, or why there is neither: it is
-//! *exempt*, with the reason, or *pending*, since it waits for a transport. The labels are short; the rule is the section of
+//! *exempt*, with the reason. The labels are short; the rule is the section of
 //! the OASIS standard. Cases and tests declare what they show, and the lists of them in the files are made from that: a test
 //! of this crate, and one of the client's, compare them, and write them when `OPIFEX_WRITE_MANIFEST=1` is set.
 
@@ -39,9 +39,6 @@ pub struct Statement {
     /// What shows of this broker what no case shows of any: `broker/tests/x.rs::name_of_a_test`.
     #[serde(default)]
     pub exempt_test: Option<String>,
-    /// `websocket`: it waits for that transport.
-    #[serde(default)]
-    pub pending: Option<String>,
 }
 
 /// The statements of one file.

@@ -41,22 +41,19 @@ pub enum StatementVerdict {
     Exempt,
     /// It binds clients, of which a broker shows nothing.
     BindsClients,
-    /// It waits for a transport.
-    Pending,
     /// None of its cases ran.
     NotRun,
 }
 
 impl StatementVerdict {
     /// In the order of the table.
-    pub const ALL: [StatementVerdict; 8] = [
+    pub const ALL: [StatementVerdict; 7] = [
         StatementVerdict::Passed,
         StatementVerdict::PassedInPart,
         StatementVerdict::Failed,
         StatementVerdict::NotApplicable,
         StatementVerdict::Exempt,
         StatementVerdict::BindsClients,
-        StatementVerdict::Pending,
         StatementVerdict::NotRun,
     ];
 
@@ -69,7 +66,6 @@ impl StatementVerdict {
             StatementVerdict::NotApplicable => "not applicable",
             StatementVerdict::Exempt => "exempt",
             StatementVerdict::BindsClients => "binds clients",
-            StatementVerdict::Pending => "pending",
             StatementVerdict::NotRun => "not run",
         }
     }
@@ -112,14 +108,13 @@ impl Report {
                 CaseVerdict::NotApplicable(_) => applies = false,
             }
         }
-        match (&statement.exempt, &statement.pending) {
+        match &statement.exempt {
             _ if passed > 0 && passed == statement.cases.len() => StatementVerdict::Passed,
             _ if passed > 0 => StatementVerdict::PassedInPart,
             _ if !applies => StatementVerdict::NotApplicable,
-            (Some(_), _) => StatementVerdict::Exempt,
-            (None, Some(_)) => StatementVerdict::Pending,
-            (None, None) if statement.cases.is_empty() => StatementVerdict::BindsClients,
-            (None, None) => StatementVerdict::NotRun,
+            Some(_) => StatementVerdict::Exempt,
+            None if statement.cases.is_empty() => StatementVerdict::BindsClients,
+            None => StatementVerdict::NotRun,
         }
     }
 

@@ -1,17 +1,20 @@
 //! What a case has to work with: a broker to connect to, names that no other case uses, and time.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opifex_packet::{Connack, Connect, Property, Publish, QoS, TopicName, Version, Will};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::descriptor::Descriptor;
 use super::offers::Offers;
 use super::restart::Place;
 use super::stop::Stop;
-use super::target::Target;
+use super::target::{BoxFuture, Stream, Target};
 use super::transcript::Transcript;
+use super::websocket::{Answer, WebSocket};
 use super::wire::Wire;
 
 /// Sessions that a case leaves behind end after so many seconds where the version can say so.
@@ -95,6 +98,33 @@ impl Scene {
         let transcript = self.transcript.clone();
         let offers = self.offers.clone();
         Ok(Wire::new(name, stream, self.version, transcript, &self.descriptor, offers))
+    }
+
+    /// A connection to the broker's WebSocket listener, and what it answers to a handshake with these subprotocols to pick
+    /// from. A broker without one ends the case as not applicable.
+    pub async fn websocket(&self, name: &str, offers: &[&str]) -> Result<(WebSocket, Answer), Stop> {
+        let url = self.descriptor.websocket.as_ref();
+        let connect: BoxFuture<'_, io::Result<Box<dyn Stream>>> = match (self.target.websocket(), url) {
+            (Some(connect), _) => connect,
+            (None, Some(url)) => Box::pin(async move {
+                let stream = TcpStream::connect(&url.address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream) as Box<dyn Stream>)
+            }),
+            (None, None) => return Err(Stop::needs("a WebSocket listener (websocket)")),
+        };
+        let patience = self.descriptor.patience();
+        let stream = match timeout(patience, connect).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Stop::failed(format!("{name}: no connection: {error}"))),
+            Err(_) => return Err(Stop::failed(format!("{name}: no connection in {patience:?}"))),
+        };
+        self.transcript.note(name, "connection opened, to the WebSocket listener");
+        let transcript = self.transcript.clone();
+        let mut socket = WebSocket::new(name, stream, self.version, transcript, &self.descriptor);
+        let (host, path) = url.map_or(("broker", "/mqtt"), |url| (url.address.as_str(), url.path.as_str()));
+        let answer = socket.ask(host, path, offers).await?;
+        Ok((socket, answer))
     }
 
     /// A connection whose CONNECT was accepted; named after the end of the client id.

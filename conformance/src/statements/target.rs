@@ -20,6 +20,12 @@ pub trait Target: Send + Sync {
     /// Opens a connection, on which nothing has been said.
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
 
+    /// Opens a connection to the broker's WebSocket listener, on which nothing has been said; `None`: the descriptor knows
+    /// whether it has one.
+    fn websocket(&self) -> Option<BoxFuture<'_, io::Result<Box<dyn Stream>>>> {
+        None
+    }
+
     /// Ends the broker and starts it again over what it has stored; `None`: that goes by the descriptor's command, if it
     /// has one.
     fn restart(&self) -> Option<BoxFuture<'_, io::Result<()>>> {

@@ -18,6 +18,12 @@ fn a_value_that_no_broker_can_be_asked_with_is_refused() {
     assert_eq!(refusal("restart_limit_ms = 60001"), "restart_limit_ms = 60001 is not between 1 and 60000");
     assert!(refusal("forbidden_topic = \"a/#\"").starts_with("forbidden_topic = \"a/#\": "));
     assert!(refusal("forbidden_filter = \"a#\"").starts_with("forbidden_filter = \"a#\": "));
+    for wrong in ["localhost:8083", "ws://localhost/mqtt", "ws://:8083", "ws://h:1/a b"] {
+        assert!(
+            refusal(&format!("websocket = {wrong:?}")).contains("is not like ws://HOST:PORT/mqtt"),
+            "{wrong}"
+        );
+    }
     assert!(refusal("refused_client_id = \"\"").starts_with("refused_client_id is empty"));
 }
 
@@ -35,6 +41,7 @@ fn all_keys_of_the_help_are_known() {
         refuses_wildcards = true
         maximum_packet_size = 65536
         authentication = { method = "m", data = "d", answer = "a", wrong_answer = "w" }
+        websocket = "ws://localhost:8083/mqtt"
         restart = "docker restart mqtt"
         restart_limit_ms = 30000
     "#;

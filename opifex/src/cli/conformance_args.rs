@@ -25,13 +25,14 @@ The descriptor says what a broker is set up with; every key may be left out:
   refuses_wildcards = true           as 5.0 announces, and 3.1.1 cannot
   maximum_packet_size = 65536        for what 5.0 does not announce
   authentication = { method = \"m\", data = \"d\", answer = \"a\", wrong_answer = \"w\" }
-
+  websocket = \"ws://127.0.0.1:8083/mqtt\"  where it speaks MQTT over WebSocket
   restart = \"docker restart mqtt\"    a shell command that stops the broker, or kills it, and starts it
                                      again; only of a broker that keeps its state over that
   restart_limit_ms = 30000           until then it answers again
 
 It opens some 64 connections at a time, publishes under topics of its own and clears them away. It ends within three
-minutes, with fewer --jobs than 32 within as much more; when the broker dies or hangs in the middle, at once, with the case since which it does not answer.
+minutes, with fewer --jobs than 32 within as much more; when the broker dies or hangs in the middle, at once, with the
+case since which it does not answer.
 
 Exit codes: 0 everything was asked and nothing failed; 1 a case failed, one of the versions was refused as a whole, or
 the broker died; 2 wrong flags, or no broker there that could be tested.";
