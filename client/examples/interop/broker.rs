@@ -46,10 +46,24 @@ impl Broker {
 
     /// Stops it as an operator does.
     pub(crate) fn stop(&mut self) {
-        let killed =
-            Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        self.signal("TERM");
         self.child.wait().unwrap();
+    }
+
+    /// Has it stand still, as behind a network that stalls: what is sent to it is taken, and nothing comes.
+    pub(crate) fn stall(&self) {
+        self.signal("STOP");
+    }
+
+    /// Has it go on.
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let signalled =
+            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
     }
 
     /// Stops it as a crash does.

@@ -1,20 +1,20 @@
 //! What is checked with a broker that runs: each message is a number, so that loss, doubles and order show.
 
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use opifex_client::{Client, FileStore, Message, Options, Reconnect, Subscription};
+use opifex_client::{Address, Client, FileStore, Message, Options, Reconnect, Subscription};
 use opifex_packet::{Properties, Property, QoS, TopicName, Version};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::broker::{Broker, Kind};
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-fn options(version: Version, client_id: &str) -> Options {
+pub(crate) fn options(version: Version, client_id: &str) -> Options {
     Options::new(version, client_id)
 }
 
@@ -23,18 +23,17 @@ fn policy() -> Reconnect {
 }
 
 /// A client with a session that lasts, in a file.
-async fn lasting(broker: &Broker, version: Version, client_id: &str, file: &Path) -> Client {
-    let options = options(version, client_id).resuming(3600);
+async fn lasting(address: Address, options: Options, file: &Path) -> Client {
     let store = FileStore::open(file).unwrap();
-    Client::builder(options).store(store).reconnect(policy()).connect(broker.address()).await.unwrap()
+    Client::builder(options.resuming(3600)).store(store).reconnect(policy()).connect(address).await.unwrap()
 }
 
-fn numbered(topic: &str, qos: QoS, number: u32) -> Message {
+pub(crate) fn numbered(topic: &str, qos: QoS, number: u32) -> Message {
     Message::new(TopicName::new(topic).unwrap(), number.to_be_bytes().to_vec()).with_qos(qos)
 }
 
 /// The next message, by its QoS and number.
-async fn next(subscription: &mut Subscription) -> (QoS, u32) {
+pub(crate) async fn next(subscription: &mut Subscription) -> (QoS, u32) {
     let received =
         timeout(PATIENCE, subscription.next()).await.expect("no message comes").expect("the client lives");
     (received.qos, u32::from_be_bytes(received.payload[..].try_into().unwrap()))
@@ -86,35 +85,51 @@ pub(crate) async fn request_and_response(broker: &Broker, version: Version) {
     assert_eq!(answer.unwrap().payload[..], 42u32.to_be_bytes());
 }
 
-/// The broker ends (`end`) and starts again three times, each while messages are under way: none is lost, and none of QoS 2
-/// is doubled.
-pub(crate) async fn restarts(broker: &mut Broker, version: Version, end: fn(&mut Broker)) {
-    /// At least so many in all, so many through the broker since its last end, and so many under way at each.
-    const MESSAGES: u32 = 3000;
-    const THROUGH: u32 = 100;
-    const UNDER_WAY: u32 = 20;
-    let place = tempfile::tempdir().unwrap();
-    // A session of an earlier run, whose file is gone, is another's.
-    let name = |role: &str| format!("{role}-{}", place.path().file_name().unwrap().display());
-    let subscriber = lasting(broker, version, &name("subscriber"), &place.path().join("s")).await;
-    let publisher = lasting(broker, version, &name("publisher"), &place.path().join("p")).await;
-    let mut subscription = subscriber.subscribe("flow", QoS::ExactlyOnce).await.unwrap();
+/// Messages of a flow.
+const MESSAGES: u32 = 6000;
 
-    let (published, received, ends) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    // How many there are is decided in front of the last.
-    let all = Cell::new(None);
+/// The broker ends (`end`) and starts again while messages flow: none is lost, and none of QoS 2 is doubled.
+pub(crate) async fn restarts(broker: &mut Broker, version: Version, end: fn(&mut Broker)) {
+    let (address, kind) = (broker.address(), broker.kind());
+    flow(address, kind, options(version, ""), async |received| {
+        for part in 1..=3 {
+            received.wait_for(|received| *received >= part * MESSAGES / 5).await.unwrap();
+            end(broker);
+            assert!(*received.borrow() < MESSAGES, "nothing is under way any more");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::task::block_in_place(|| broker.again());
+        }
+    })
+    .await;
+}
+
+/// Messages flow from one client to another, both with a session that lasts, while there is trouble, which is told how many
+/// have come: none is lost, and none of QoS 2 is doubled.
+pub(crate) async fn flow(
+    address: Address,
+    kind: Kind,
+    options: Options,
+    trouble: impl AsyncFnOnce(&mut watch::Receiver<u32>),
+) {
+    let place = tempfile::tempdir().unwrap();
+    let connect = async |role: &str| {
+        // A session of an earlier run, whose file is gone, is another's.
+        let client_id = format!("{role}-{}", place.path().file_name().unwrap().display());
+        let options = Options { client_id, ..options.clone() };
+        lasting(address.clone(), options, &place.path().join(role)).await
+    };
+    let (subscriber, publisher) = (connect("subscriber").await, connect("publisher").await);
+    let mut subscription = subscriber.subscribe("flow", QoS::ExactlyOnce).await.unwrap();
+    let (told, mut received) = watch::channel(0);
+
     let publishing = async {
         let mut deliveries = Vec::new();
-        while all.get().is_none() {
-            let number = published.get();
-            if ends.get() == 3 && number + 1 >= MESSAGES {
-                all.set(Some(number + 1));
-            }
+        for number in 0..MESSAGES {
             let qos = if number % 2 == 0 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
             deliveries.push(publisher.enqueue(numbered("flow", qos, number)).await.unwrap());
-            published.set(number + 1);
-            if number % 100 == 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            // Under more load than this, mosquitto 2.0 has doubled a message over a restart, and kept others back.
+            if kind == Kind::Mosquitto && number % 100 == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
         for delivery in deliveries {
@@ -123,39 +138,26 @@ pub(crate) async fn restarts(broker: &mut Broker, version: Version, end: fn(&mut
     };
     let receiving = async {
         let (mut once, mut at_least) = (Vec::new(), HashSet::new());
-        while all.get().is_none_or(|all| received.get() < all) {
+        loop {
+            let so_far = once.len() as u32 + at_least.len() as u32;
+            told.send_replace(so_far);
+            if so_far >= MESSAGES {
+                return once;
+            }
             match next(&mut subscription).await {
                 (QoS::ExactlyOnce, number) => once.push(number),
                 (_, number) => {
                     at_least.insert(number);
                 }
             }
-            received.set((once.len() + at_least.len()) as u32);
-        }
-        once
-    };
-    let ending = async {
-        for nth in 1..=3 {
-            let before = received.get();
-            let flows = || {
-                let through = received.get() >= before + THROUGH;
-                through && published.get() >= received.get() + UNDER_WAY
-            };
-            while !flows() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            end(broker);
-            ends.set(nth);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            tokio::task::block_in_place(|| broker.again());
         }
     };
-    let ((), once, ()) = tokio::join!(publishing, receiving, ending);
+    let ((), once, ()) = tokio::join!(publishing, receiving, trouble(&mut received));
     let distinct: HashSet<u32> = once.iter().copied().collect();
     assert_eq!(distinct.len(), once.len(), "a QoS 2 message came twice");
-    assert_eq!(distinct.len() as u32, received.get().div_ceil(2), "a message is lost");
+    assert_eq!(distinct.len() as u32, MESSAGES / 2, "a message is lost");
     // mosquitto 2.0 hands on what it has of a resumed session in another order now and then.
-    let in_order = broker.kind() == Kind::Opifex;
+    let in_order = kind == Kind::Opifex;
     if let Some(at) = once.windows(2).position(|pair| in_order && pair[0] > pair[1]) {
         panic!("the order is lost: {:?}", &once[at.saturating_sub(3)..once.len().min(at + 30)]);
     }
@@ -204,7 +206,7 @@ pub(crate) async fn dying_publisher(broker: &Broker, version: Version) {
         }
     }
     // The last life sends what is left, and is the end.
-    let client = lasting(broker, version, &id, &file).await;
+    let client = lasting(broker.address(), options(version, &id), &file).await;
     client.publish(numbered("dying", QoS::ExactlyOnce, u32::MAX)).await.unwrap();
     loop {
         match next(&mut subscription).await.1 {
