@@ -30,8 +30,8 @@ const CHECKS: [&str; 8] = [
     "100,000 messages in order in their window",
 ];
 
-/// With mosquitto by name alone: over a restart 2.0.11 has doubled a QoS 2 message of 5.0 in two runs of six, and with 5.0 the
-/// client that dies has not come to its end in forty seconds. Whose fault it is has not been shown.
+/// With mosquitto by name alone: over a restart 2.0.11 has doubled QoS 2 messages in two runs of six, and the client that dies
+/// has not come to its end with 5.0. Whose fault it is has not been shown.
 const BY_NAME: [&str; 2] = ["the broker stops and starts mid-flow", "the client dies mid-flow"];
 
 #[tokio::main]
