@@ -81,7 +81,8 @@ pub(crate) fn published<P: Measured>(store: P, window: usize, round: Duration) -
     (count / elapsed, count / commits)
 }
 
-fn listen<P: Persistence>(server: &Runtime, broker: Broker<P>) -> SocketAddr {
+/// Serves clients at the address that it answers.
+pub(crate) fn listen<P: Persistence>(server: &Runtime, broker: Broker<P>) -> SocketAddr {
     let listener = server.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     server.spawn(async move {
@@ -96,7 +97,8 @@ fn listen<P: Persistence>(server: &Runtime, broker: Broker<P>) -> SocketAddr {
     address
 }
 
-async fn connect(address: SocketAddr, client_id: String, clean_start: bool) -> TcpStream {
+/// A client that was let in.
+pub(crate) async fn connect(address: SocketAddr, client_id: String, clean_start: bool) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("the broker listens");
     stream.set_nodelay(true).expect("it is TCP");
     let connect = Connect { clean_start, ..Connect::new(Version::V3_1_1, client_id) };
@@ -113,7 +115,8 @@ async fn send<'a>(stream: &mut TcpStream, packet: impl Into<Packet<'a>>) {
     stream.write_all(&bytes).await.expect("the broker reads");
 }
 
-async fn subscribe_and_leave(address: SocketAddr) {
+/// Leaves a durable session that is subscribed to all messages.
+pub(crate) async fn subscribe_and_leave(address: SocketAddr) {
     let mut stream = connect(address, "away".into(), false).await;
     let options = SubscriptionOptions {
         qos: QoS::AtLeastOnce,
