@@ -294,6 +294,11 @@ fn a_panic_of_the_engine_is_an_answer_and_no_hang() {
     assert_eq!((error.kind(), error.certainty()), (ErrorKind::Fatal, Certainty::Unknown));
     let error = block_on(stored(&store, enqueue(&[c], "refused"))).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Fatal), "{error}");
+    // The engine stopped in the middle of a write.
+    while payloads(&store, c).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(payloads(&store, c).unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[test]

@@ -173,6 +173,7 @@ impl SqliteStore {
             unsettled: Given::default(),
             spent: Spent::default(),
             holds: Cell::new(true),
+            unsynced: false,
         };
         threads.push(spawn("sqlite-writer", &mut ended, move || writer.run())?);
         for slot in slots {

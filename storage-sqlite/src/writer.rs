@@ -73,6 +73,8 @@ pub(crate) struct Writer {
     pub(crate) spent: Spent,
     /// Whether new rows may wait for others; not behind damage.
     pub(crate) holds: Cell<bool>,
+    /// Whether something was committed that no sync has covered, or is to cover.
+    pub(crate) unsynced: bool,
 }
 
 impl Drop for Writer {
@@ -331,10 +333,13 @@ impl Writer {
         self.unsettled = group.given;
         let (waiting, alone) = (self.commands.len(), group.batches == 1);
         self.pace.committed(group.batches, waiting, synced.max(begun.elapsed()));
+        // What asked for less before this is durable with it, also where this changed nothing.
+        self.unsynced |= group.tally.is_some();
+        let syncs = durability >= Durability::Disk && std::mem::take(&mut self.unsynced);
         let written = Written {
             waiters: group.waiters,
             level: durability,
-            syncs: durability >= Durability::Disk && group.tally.is_some(),
+            syncs,
             // A power loss may take a commit that asked for less than the store offers, and that is no damage.
             mark: group.tally.map(|tally| tally.commit).filter(|_| durability == self.max_durability),
             applied: group.work,

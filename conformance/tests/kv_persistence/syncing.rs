@@ -116,3 +116,29 @@ fn a_store_that_is_dropped_during_a_sync_writes_what_it_has_ordered() {
     let store = KvPersistence::open(engine).unwrap();
     assert_eq!(payloads(&store, c).unwrap(), ["0", "1", "2", "3"]);
 }
+
+/// A task that cannot be woken.
+struct Panics;
+
+impl std::task::Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("nobody can be woken");
+    }
+}
+
+#[test]
+fn a_task_that_panics_when_it_is_told_of_a_sync_makes_nobody_wait_for_ever() {
+    let (engine, store) = open();
+    let c = session(&store, "c");
+    let mut group = with_a_group_at_the_gate(&engine, &store, c);
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(group[0].as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let later = block_on(store.submit(enqueue(&[c], "3"))).unwrap();
+    engine.set(|script| script.gate_closed = false);
+    // Synced before or not at all: nobody can say.
+    let _ = block_on(later.durable());
+    while block_on(store.submit(enqueue(&[c], "4"))).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(block_on(store.close()).unwrap_err().kind(), ErrorKind::Closed);
+}

@@ -60,6 +60,7 @@ impl Bench {
             unsettled: Given::default(),
             spent: Spent::default(),
             holds: Cell::new(true),
+            unsynced: false,
         };
         Bench { writer, failed, place }
     }
@@ -312,6 +313,21 @@ fn after_a_sync_that_failed_the_store_goes_on_without_what_it_was_for() {
     let stored: String = bench.writer.engine.db().query_row(sql, [], |row| row.get(0)).expect("it is read");
     assert_eq!(stored, "d");
     assert!(!bench.has_failed());
+}
+
+#[test]
+fn what_asks_for_more_and_changes_nothing_is_synced_for_what_asked_for_less_before_it() {
+    let mut bench = Bench::with_log("there is no such file");
+    let (asker, weak) = answer();
+    let batch = Batch::new(Author::Broker, Durability::Process, Timestamp(1)).with(retain("r", ""));
+    bench.put(Command::Submit(batch, asker));
+    assert!(bench.transact());
+    ordered(weak).expect("it is applied");
+    let strong = bench.submit(Op::Unretain(topic("of nothing")));
+    assert!(bench.transact());
+    bench.find_out();
+    let error = block_on(ordered(strong).expect("it is applied").commitment.wait()).expect_err("no sync");
+    assert!(error.to_string().contains("there is no such file"), "{error}");
 }
 
 #[test]

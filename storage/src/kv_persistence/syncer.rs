@@ -49,8 +49,10 @@ struct Work {
     /// A group was given, and its sync has not ended.
     busy: bool,
     ended: bool,
-    /// A sync failed: there will be none any more.
+    /// A sync failed, or the thread has panicked: there will be none any more.
     failed: bool,
+    /// The thread has ended.
+    gone: bool,
     /// How long the last one took.
     took: Duration,
 }
@@ -67,8 +69,9 @@ impl Syncer {
         let thread = {
             let (kv, shared) = (Arc::clone(kv), Arc::clone(&shared));
             let run = move || {
-                while let Some(group) = shared.next() {
-                    shared.sync(&*kv, group);
+                let end = ThreadEnd(shared);
+                while let Some(group) = end.0.next() {
+                    end.0.sync(&*kv, group);
                 }
             };
             thread::Builder::new()
@@ -82,6 +85,10 @@ impl Syncer {
     /// Gives the thread a group that is written. The one before has ended.
     pub(super) fn begin(&self, group: Group) {
         let mut work = self.shared.lock();
+        if work.gone {
+            // Dropped below, where nobody holds the lock: then its waiters are told that nothing is known of it.
+            return drop(work);
+        }
         (work.given, work.busy) = (Some(group), true);
         drop(work);
         self.shared.changed.notify_all();
@@ -178,5 +185,26 @@ impl Drop for End<'_> {
         drop(work);
         self.shared.changed.notify_all();
         self.shared.life.requests.nudge();
+    }
+}
+
+/// The end of the thread. One that panics, also while it tells those who waited, ends the store: whoever it was given is
+/// answered, and nobody waits for it.
+struct ThreadEnd(Arc<Shared>);
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        let is_well = !thread::panicking();
+        if !is_well {
+            self.0.life.end();
+        }
+        let mut work = self.0.lock();
+        (work.gone, work.busy) = (true, false);
+        work.failed |= !is_well;
+        let given = work.given.take();
+        drop(work);
+        drop(given);
+        self.0.changed.notify_all();
+        self.0.life.requests.nudge();
     }
 }

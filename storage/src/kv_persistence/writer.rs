@@ -97,6 +97,13 @@ pub(super) struct Group {
     close: Option<Sender<Result<()>>>,
 }
 
+impl<K> Drop for Writer<K> {
+    fn drop(&mut self) {
+        // Also when it panics: what is in the engine is not what was told, and nobody is to read it.
+        self.life.end();
+    }
+}
+
 impl<K: OrderedKv> Writer<K> {
     /// Writes until the mailbox is closed and empty.
     pub(super) fn run(mut self) {
