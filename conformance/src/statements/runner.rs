@@ -46,6 +46,8 @@ pub struct Options {
 const CONCURRENCY: usize = 32;
 /// The longest that a run of so many at a time may take.
 const RUN_LIMIT: Duration = Duration::from_secs(170);
+/// And one of fewer.
+const LONGEST_RUN_LIMIT: Duration = Duration::from_secs(900);
 
 impl Default for Options {
     fn default() -> Options {
@@ -61,10 +63,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// So many cases at a time; with fewer than there are by default the run may take as much longer.
+    /// So many cases at a time; with fewer than there are by default the run may take as much longer, up to a quarter of an hour.
     pub fn with_concurrency(self, concurrency: usize) -> Options {
-        let waves = CONCURRENCY.div_ceil(concurrency.max(1));
-        Options { concurrency, run_limit: RUN_LIMIT * waves as u32, ..self }
+        let longer = RUN_LIMIT * CONCURRENCY as u32 / concurrency.clamp(1, CONCURRENCY) as u32;
+        Options { concurrency, run_limit: longer.min(LONGEST_RUN_LIMIT), ..self }
     }
 
     /// How many cases they ask for: one for each version that a case speaks.
