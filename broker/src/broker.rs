@@ -249,6 +249,9 @@ impl<P: Persistence> Broker<P> {
             for task in background {
                 let _ = task.await;
             }
+            if let Err(error) = self.shared.unrecorded.retry_all(&self.shared).await {
+                tracing::warn!(%error, "ends of connections are not on record");
+            }
             self.shared.store.close().await
         };
         match timeout(self.shared.limits.shutdown_timeout, closed).await {

@@ -70,6 +70,13 @@ impl Unrecorded {
         left.map_or(Ok(()), Err)
     }
 
+    /// Tries all of them a last time, whatever they wait for: what is not written down now is found by recovery, which
+    /// does not know how a connection ended.
+    pub(crate) async fn retry_all<P: Persistence>(&self, shared: &Shared<P>) -> Result<()> {
+        self.ends.lock().values_mut().for_each(|end| end.pause = Pause::default());
+        self.retry(shared).await
+    }
+
     fn to_be_tried(&self) -> Vec<(SessionId, End)> {
         let ends = self.ends.lock();
         ends.iter().filter(|(_, end)| end.pause.is_over()).map(|(id, end)| (*id, end.clone())).collect()

@@ -85,6 +85,26 @@ fn an_end_that_is_not_on_record_is_written_down_later() {
 }
 
 #[test]
+fn an_end_that_waits_for_its_next_try_has_it_when_the_broker_stops() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        let (mut peer, _) = Peer::connect(&broker, hello()).await;
+        store.set(damaged(Place::GoOffline));
+        peer.feed(opifex_packet::Disconnect::new(ReasonCode::Success));
+        peer.flush().await;
+        pass_secs(100).await;
+        assert!(store.mend() > 0);
+        store.set(damaged(Place::GoOffline));
+        pass_secs(1).await;
+        assert_eq!(store.mend(), 0, "its pause is longer by now");
+        store.set(damaged(Place::GoOffline));
+        broker.shutdown().await;
+        assert!(store.mend() > 0);
+    });
+}
+
+#[test]
 fn what_is_due_is_dealt_with_when_the_store_can_be_read_again() {
     Backend::Memory.talk(async || {
         for fault in faults(Place::Due) {
