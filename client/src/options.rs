@@ -43,7 +43,8 @@ pub struct Options {
     /// Further properties of CONNECT (5.0): the application's own, an authentication method and its first data, requests
     /// for problem or response information. Those that have a field here are refused.
     pub properties: Properties<'static>,
-    /// How many QoS 1 and 2 messages the server may have under way to this client (5.0).
+    /// How many QoS 1 and 2 messages the server may have under way to this client (5.0). A connection on which it has more is
+    /// ended, as the standard asks; mosquitto 2.0 does so to a client that falls behind, unless this is `u16::MAX`.
     pub receive_maximum: u16,
     /// The longest packet in bytes that is accepted.
     pub max_packet_size: Option<u32>,

@@ -10,6 +10,9 @@ use opifex_client::Address;
 /// Longer than a start takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What mosquitto announces, and may have under way to a client that sets no limit. Its own 20 are fewer than it sends in fact.
+pub(crate) const MOSQUITTO_IN_FLIGHT: usize = 1000;
+
 /// Which broker it is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -99,6 +102,7 @@ fn run(kind: Kind, program: &PathBuf, port: u16, place: &tempfile::TempDir) -> C
             let here = place.path().display();
             let text = format!(
                 "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nmax_queued_messages 0\n\
+                 max_inflight_messages {MOSQUITTO_IN_FLIGHT}\n\
                  persistence true\npersistence_location {here}/\nlog_dest none\n"
             );
             std::fs::write(&settings, text).unwrap();
