@@ -44,7 +44,8 @@ pub struct Options {
     /// for problem or response information. Those that have a field here are refused.
     pub properties: Properties<'static>,
     /// How many QoS 1 and 2 messages the server may have under way to this client (5.0). A connection on which it has more is
-    /// ended, as the standard asks; mosquitto 2.0 does so to a client that falls behind, unless this is `u16::MAX`.
+    /// ended, as the standard asks. mosquitto 2.0 has more when a client falls behind, and again on each connection that
+    /// resumes the session; a client that may fall behind it sets `u16::MAX`, so that its reading alone holds the server back.
     pub receive_maximum: u16,
     /// The longest packet in bytes that is accepted.
     pub max_packet_size: Option<u32>,
