@@ -1,7 +1,7 @@
 //! 6 MQTT over WebSocket: the client over `opifex-websocket`, as a connector opens it, with a server that somebody else wrote.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use opifex_client::{Client, Error, Reconnect};
+use opifex_client::{Client, Error, Reconnect, Subscription};
 use opifex_packet::{QoS, Version};
 use tokio::io::{DuplexStream, duplex};
 use tokio_tungstenite::WebSocketStream;
@@ -64,6 +64,21 @@ async fn connected(version: Version) -> (Server, Client) {
     (server, client.unwrap())
 }
 
+/// The SUBACK of this SUBSCRIBE to one filter.
+fn suback_of(subscribe: &[u8], version: Version) -> Vec<u8> {
+    let none: &[u8] = if version.is_v5() { &[0] } else { &[] };
+    [&[0x90, 3 + none.len() as u8], &subscribe[2..4], none, &[0]].concat()
+}
+
+/// Subscribes to `a`.
+async fn subscribed(server: &mut Server, client: &Client, version: Version) -> Subscription {
+    let (subscription, ()) = tokio::join!(client.subscribe("a", QoS::AtMostOnce), async {
+        let suback = suback_of(&said(server).await, version);
+        server.send(Frame::binary(suback)).await.unwrap();
+    });
+    subscription.unwrap()
+}
+
 fn it_offers_the_subprotocol_mqtt(_version: Version) {
     talk(async {
         let (_, offered, _) = opened().await;
@@ -74,8 +89,11 @@ fn it_offers_the_subprotocol_mqtt(_version: Version) {
 fn it_sends_binary_frames_and_a_text_frame_ends_the_connection(version: Version) {
     talk(async {
         let (mut server, client) = connected(version).await;
+        let mut messages = subscribed(&mut server, &client, version).await;
         // A text frame with a packet that would be right.
-        server.send(Frame::text("\u{0}")).await.unwrap();
+        let publish = if version.is_v5() { "0\u{5}\0\u{1}a\0x" } else { "0\u{4}\0\u{1}ax" };
+        server.send(Frame::text(publish)).await.unwrap();
+        assert!(messages.next().await.is_none(), "it is not read");
         let publish = client.publish(crate::peer::message("m", QoS::AtLeastOnce));
         assert!(matches!(publish.await, Err(Error::Ended(_) | Error::Lost)));
         while let Some(Ok(frame)) = server.next().await {
@@ -87,12 +105,9 @@ fn it_sends_binary_frames_and_a_text_frame_ends_the_connection(version: Version)
 fn packets_may_share_frames_and_span_them(version: Version) {
     talk(async {
         let (mut server, client) = connected(version).await;
-        let (first, second) = tokio::join!(async { client.subscribe("a", QoS::AtMostOnce).await }, async {
-            let subscribe = said(&mut server).await;
-            let id = &subscribe[2..4];
-            let none: &[u8] = if version.is_v5() { &[0] } else { &[] };
-            let len = 3 + none.len() as u8;
-            let suback = [&[0x90, len], id, none, &[0]].concat();
+        let none: &[u8] = if version.is_v5() { &[0] } else { &[] };
+        let (first, second) = tokio::join!(client.subscribe("a", QoS::AtMostOnce), async {
+            let suback = suback_of(&said(&mut server).await, version);
             // Its bytes one by one, the last of them with the message behind it.
             let publish = [&[0x30, 4 + none.len() as u8, 0, 1, b'a'], none, b"x"].concat();
             let (last, front) = suback.split_last().unwrap();

@@ -71,8 +71,8 @@ pub fn is_within(id: &str, prefix: &str) -> bool {
     prefix.ends_with(['.', '-']) || !rest.starts_with(goes_on)
 }
 
-/// Whether this Rust source has a `#[test]` of that name: an attribute of its own line, and nothing but other attributes
-/// between it and the function.
+/// Whether this Rust source has a `#[test]` of that name that always runs: an attribute of its own line, and nothing but other
+/// attributes between it and the function.
 pub fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().map(str::trim).collect();
     let is_named = |line: &str| {
@@ -80,8 +80,10 @@ pub fn has_test(source: &str, name: &str) -> bool {
         function.is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
     };
     (0..lines.len()).filter(|&place| is_named(lines[place])).any(|place| {
-        let attributes = lines[..place].iter().rev().take_while(|line| line.starts_with("#["));
-        attributes.into_iter().any(|line| matches!(*line, "#[test]" | "#[tokio::test]"))
+        let mut attributes = lines[..place].iter().rev().take_while(|line| line.starts_with("#["));
+        let may_be_left_out = |line: &&str| line.starts_with("#[ignore") || line.starts_with("#[cfg");
+        !attributes.clone().any(may_be_left_out)
+            && attributes.any(|line| matches!(*line, "#[test]" | "#[tokio::test]"))
     })
 }
 
@@ -107,6 +109,8 @@ mod tests {
             "#[test]\nfn other() {}\nfn one() {}",
             "#[test]\n// fn one() {}\nfn other() {}",
             "#[test]\nfn other() { one() }",
+            "#[test]\n#[ignore = \"slow\"]\nfn one() {}",
+            "#[cfg(windows)]\n#[test]\nfn one() {}",
         ] {
             assert!(!has_test(none, "one"), "{none}");
         }
