@@ -6,10 +6,10 @@
 //! `cargo bench -p opifex-broker --bench durable_publish -- sqlite|sled [in flight of each publisher, 20]`. The store
 //! lies below the current directory; where a sync costs nothing (a tmpfs) what is left is the processor's work.
 //!
-//! Last runs, 2026-11-23, c6cd834, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.76 [0.74..0.86]
-//! with 20 in flight (157,000 to 188,000 acknowledged a second, 840 to 920 a sync; the loop's best batch is 4,096, 322,000 a
-//! second), 0.41 [0.37..0.47] with 1 (46,000, 46 a sync); sled 0.67 [0.57..0.73] with 20 (108,000, 656 a sync). The aim is
-//! 0.70. The loop runs a statement for each row; the store one for up to 32.
+//! Last runs, 2026-11-23, b5cfd0a, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.79 [0.75..0.85]
+//! with 20 in flight (261,000 to 276,000 acknowledged a second, 880 to 915 a sync); sled 0.64 [0.56..0.71] with 20
+//! (132,000 to 153,000, 880 to 1,010 a sync; the loop's best batch is 1,024, 256,000 a second). SQLite with 1 in flight, at c6cd834:
+//! 0.41 [0.37..0.47] (46,000, 46 a sync). The aim is 0.70. SQLite's loop runs a statement for each row; the store one for up to 32.
 
 mod broker_side;
 #[path = "../../../storage-sled/examples/group_commit/bare_loop.rs"]
