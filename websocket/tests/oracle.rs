@@ -92,7 +92,8 @@ proptest! {
 
     #[test]
     fn bytes_go_both_ways_whatever_frames_and_pieces_they_are_in(
-        pipe in prop_oneof![1_usize..300, Just(70_000)],
+        // Tungstenite takes a handshake in more than 64 pieces for an attack.
+        pipe in prop_oneof![8_usize..300, Just(70_000)],
         writes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3_000), 0..8),
         frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3_000), 0..8),
         client in any::<bool>(),
