@@ -296,6 +296,7 @@ macro_rules! __contract {
                 "PAG-13" a_walk_over_many_empty_sessions_comes_to_its_end
                 "PAG-14" a_walk_shows_every_will_of_a_session
                 "PAG-15" a_page_of_what_is_due_ends_with_its_bytes
+                "PAG-16" a_walk_over_what_is_due_goes_on_behind_what_was_not_settled
             }
             limits {
                 "LIM-01" the_declared_limits_are_sane

@@ -320,8 +320,14 @@ impl<P: Persistence> Intercept<P> for Faults {
         self.around(Call::Scan, inner.scan(kind, cursor, limit)).await
     }
 
-    async fn due(&self, inner: &P, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        self.around(Call::Due, inner.due(now, limit)).await
+    async fn due(
+        &self,
+        inner: &P,
+        now: Timestamp,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> Result<Page<Due>> {
+        self.around(Call::Due, inner.due(now, cursor, limit)).await
     }
 
     async fn close(&self, inner: &P) -> Result<()> {

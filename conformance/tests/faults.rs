@@ -127,7 +127,7 @@ fn a_fault_is_about_the_calls_that_it_names() {
                 store.open_session(connect("c")).await.is_err(),
                 store.retained(&[filter("#")], None, limit).await.is_err(),
                 store.scan(opifex_storage::RecordKind::Session, None, limit).await.is_err(),
-                store.due(START, limit).await.is_err(),
+                store.due(START, None, limit).await.is_err(),
             ]
         })
     };

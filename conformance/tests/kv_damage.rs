@@ -131,7 +131,7 @@ fn read(store: &Store, ids: &[SessionId]) -> Read {
             break;
         }
     }
-    let due = block_on(store.due(at(LATE), PageLimit::items(100))).expect("it is read");
+    let due = block_on(store.due(at(LATE), None, PageLimit::items(100))).expect("it is read");
     read.found.extend(due.items.iter().map(|item| format!("{item:?}")));
     damaged(due.damaged);
     read
@@ -259,7 +259,7 @@ fn a_session_with_a_damaged_record_is_refused_until_its_client_begins_anew() {
     let opened = block_on(store.open_session(anew)).expect("it opens");
     assert_eq!((opened.present, opened.ended, opened.damaged.len()), (false, Some(a), 1));
     // What hung on it is purged like that of every session that ended.
-    let due = block_on(store.due(at(LATE), PageLimit::items(100))).expect("it is read");
+    let due = block_on(store.due(at(LATE), None, PageLimit::items(100))).expect("it is read");
     let ended = due.items.into_iter().find(|due| due.item == opifex_storage::DueItem::SessionEnded(a));
     let purge = vec![Op::Purge { limit: 100 }];
     let batch =

@@ -279,7 +279,7 @@ fn whose_session_row_cannot_be_read_begins_anew_and_what_hung_on_it_goes() {
     let opened = block_on(store.open_session(anew)).expect("it opens");
     assert_eq!((opened.present, opened.ended, opened.damaged.len()), (false, Some(a), 1));
     assert!(opened.session.id > b);
-    let page = block_on(store.due(START, PageLimit::items(9))).expect("it is read");
+    let page = block_on(store.due(START, None, PageLimit::items(9))).expect("it is read");
     let due =
         page.items.into_iter().find(|due| due.item == DueItem::SessionEnded(a)).expect("it left something");
     let purged = write(&store, Author::Claim(due), vec![Op::Purge { limit: 9 }]).expect("it is written");
@@ -308,7 +308,7 @@ fn an_ended_session_is_purged_of_what_can_be_read_and_is_gone() {
     let (_, behind) = key::of_session(kind::QUEUED, a);
     engine.lose((key::queued(a, Seq(2)), behind));
     let ended = || {
-        let due = block_on(store.due(START, PageLimit::items(9))).expect("it is read");
+        let due = block_on(store.due(START, None, PageLimit::items(9))).expect("it is read");
         due.items.into_iter().find(|due| due.item == DueItem::SessionEnded(a))
     };
     let mut rounds = 0;

@@ -3,14 +3,16 @@
 //! Every key stands for a record that exists; whoever changes a record's deadline or removes it changes the index.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use opifex_packet::TopicName;
+use opifex_storage::encoding::key;
 use opifex_storage::{
-    Due, DueItem, Epoch, ErrorKind, Page, PageLimit, RecordVersion, Result, Seq, SessionId, StoreError,
-    Timestamp,
+    Cursor, Due, DueItem, Epoch, ErrorKind, Page, PageLimit, RecordVersion, Result, Seq, SessionId,
+    StoreError, Timestamp,
 };
 
-use crate::scan::is_full;
+use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
 use crate::state::State;
 
 /// The index of everything that has a deadline.
@@ -39,19 +41,35 @@ impl DueIndex {
 }
 
 impl State {
-    pub(crate) fn due_page(&self, now: Timestamp, limit: PageLimit) -> Page<Due> {
+    /// A cursor is the place behind which the walk goes on.
+    pub(crate) fn due_page(
+        &self,
+        now: Timestamp,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> Result<Page<Due>> {
         let mut page = Page::new();
         let mut bytes = 0;
-        for (at, key) in &self.due.0 {
-            if *at > now || is_full(page.items.len(), bytes, &limit) {
+        let after = match cursor {
+            Some(cursor) => Excluded(place_of(&cursor)?),
+            None => Unbounded,
+        };
+        let mut last = None;
+        for (at, key) in self.due.0.range((after, Unbounded)) {
+            if *at > now {
                 break;
             }
+            if is_full(page.items.len(), bytes, &limit) || page.examined >= MAX_EXAMINED {
+                page.next = last.map(|(at, key)| cursor_of(at, key));
+                break;
+            }
+            last = Some((*at, key));
             page.examined += 1;
             let due = self.due_item(*at, key);
             bytes += due.will.as_ref().map_or(0, |will| will.will.message.size_bytes());
             page.items.push(due);
         }
-        page
+        Ok(page)
     }
 
     fn due_item(&self, at: Timestamp, key: &DueKey) -> Due {
@@ -120,4 +138,28 @@ impl State {
             }
         }
     }
+}
+
+/// A place in the index, as the encoding that the stores share has it.
+fn cursor_of(at: Timestamp, key: &DueKey) -> Cursor {
+    let key = match key {
+        DueKey::Session(id) => key::DueKey::Session(*id),
+        DueKey::Will(id, epoch) => key::DueKey::Will(*id, *epoch),
+        DueKey::Ended(id) => key::DueKey::Ended(*id),
+        DueKey::Queued(id, seq) => key::DueKey::Queued(*id, *seq),
+        DueKey::Retained(topic) => key::DueKey::Retained((**topic).clone()),
+    };
+    Cursor(key::due(at, &key))
+}
+
+fn place_of(cursor: &Cursor) -> Result<(Timestamp, DueKey)> {
+    let (at, key) = key::due_of(&cursor.0).map_err(|_| bad_cursor())?;
+    let key = match key {
+        key::DueKey::Session(id) => DueKey::Session(id),
+        key::DueKey::Will(id, epoch) => DueKey::Will(id, epoch),
+        key::DueKey::Ended(id) => DueKey::Ended(id),
+        key::DueKey::Queued(id, seq) => DueKey::Queued(id, seq),
+        key::DueKey::Retained(topic) => DueKey::Retained(Box::new(topic)),
+    };
+    Ok((at, key))
 }

@@ -133,8 +133,8 @@ impl Persistence for MemoryStore {
         self.state()?.scan(kind, cursor, limit)
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        Ok(self.state()?.due_page(now, limit))
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        self.state()?.due_page(now, cursor, limit)
     }
 
     async fn close(&self) -> Result<()> {

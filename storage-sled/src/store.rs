@@ -169,8 +169,8 @@ impl Persistence for SledStore {
         Ok(page)
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        self.kv.due(now, limit).await
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        self.kv.due(now, cursor, limit).await
     }
 
     async fn inspect(&self) -> Result<Vec<StoreError>> {

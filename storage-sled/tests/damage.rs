@@ -77,7 +77,7 @@ fn read_all(store: &SledStore) -> Result<Found> {
         }
     }
     block_on(store.retained(&[filter("r/+/1")], None, limit))?;
-    block_on(store.due(at(10), limit))?;
+    block_on(store.due(at(10), None, limit))?;
     Ok(found)
 }
 

@@ -130,7 +130,7 @@ fn shown(store: &impl Persistence, opened: &[(SessionId, Epoch)]) -> Shown {
 }
 
 fn due(store: &impl Persistence, now: Timestamp) -> Vec<Due> {
-    block_on(store.due(now, PageLimit::items(1000))).expect("it is read").items
+    block_on(store.due(now, None, PageLimit::items(1000))).expect("it is read").items
 }
 
 fn submit(store: &impl Persistence, batch: &Batch) -> Result<Vec<Outcome>, opifex_storage::ErrorKind> {

@@ -304,8 +304,8 @@ impl Persistence for SqliteStore {
         Ok(page)
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        reader::read(&self.open.reads, move |state| state.due_page(now, limit)).await
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        reader::read(&self.open.reads, move |state| state.due_page(now, cursor, limit)).await
     }
 
     async fn inspect(&self) -> Result<Vec<StoreError>> {

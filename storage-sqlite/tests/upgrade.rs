@@ -52,7 +52,7 @@ fn a_store_of_version_1_is_brought_up_to_date_with_all_that_it_holds() {
     assert_eq!(page.damaged, []);
     let entry = &page.items[0];
     assert_eq!((entry.seq, &entry.subscription_ids[..]), (Seq(2), &[5, 6][..]));
-    let due = block_on(store.due(Timestamp(85_000), PageLimit::items(10))).expect("it is read");
+    let due = block_on(store.due(Timestamp(85_000), None, PageLimit::items(10))).expect("it is read");
     assert_eq!((due.items.len(), due.damaged.len()), (1, 0), "the entry that expires");
     let opened = block_on(store.open_session(connect("kitchen"))).expect("it opens");
     assert!(opened.present);

@@ -43,7 +43,7 @@ trait Twin: Send + Sync {
         limit: PageLimit,
     ) -> Result<Page<Retained>>;
     async fn scan(&self, kind: RecordKind, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Record>>;
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>>;
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>>;
     async fn inspect(&self) -> Result<Vec<StoreError>>;
     async fn close(&self) -> Result<()>;
 }
@@ -79,8 +79,8 @@ impl<P: Persistence> Twin for P {
         Persistence::scan(self, kind, cursor, limit).await
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        Persistence::due(self, now, limit).await
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        Persistence::due(self, now, cursor, limit).await
     }
 
     async fn inspect(&self) -> Result<Vec<StoreError>> {
@@ -122,8 +122,8 @@ impl Persistence for DynPersistence {
         self.0.scan(kind, cursor, limit).await
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        self.0.due(now, limit).await
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        self.0.due(now, cursor, limit).await
     }
 
     async fn inspect(&self) -> Result<Vec<StoreError>> {

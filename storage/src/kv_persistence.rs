@@ -175,8 +175,8 @@ impl<K: OrderedKv> Persistence for KvPersistence<K> {
         Ok(page)
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        self.read(move |rows| due::due_page(rows, now, limit)).await
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        self.read(move |rows| due::due_page(rows, now, cursor, limit)).await
     }
 
     async fn inspect(&self) -> Result<Vec<StoreError>> {

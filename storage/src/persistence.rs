@@ -74,9 +74,15 @@ pub trait Persistence: Send + Sync + 'static {
         limit: PageLimit,
     ) -> impl Future<Output = Result<Page<Record>>> + Send;
 
-    /// What is due at `now`, earliest first. The same items come again until they are claimed; a full page is asked
-    /// for again after its items were dealt with, so there is no `next`.
-    fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send;
+    /// What is due at `now`, earliest first, as a walk like the others: who goes on from a cursor goes past what was
+    /// shown, whether it was dealt with or not. Each walk shows again what nobody has claimed. The time may be a later one
+    /// with each page; what comes to stand before the cursor meanwhile is shown by the next walk.
+    fn due(
+        &self,
+        now: Timestamp,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Due>>> + Send;
 
     /// What is wrong of that which no walk of records comes by, for a person who asks (`opifex store check`): bodies that
     /// nobody refers to, counts of references that are not theirs, what the engine says of its files. It changes nothing,
@@ -130,8 +136,13 @@ impl<P: Persistence> Persistence for Arc<P> {
         P::scan(self, kind, cursor, limit)
     }
 
-    fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send {
-        P::due(self, now, limit)
+    fn due(
+        &self,
+        now: Timestamp,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Due>>> + Send {
+        P::due(self, now, cursor, limit)
     }
 
     fn inspect(&self) -> impl Future<Output = Result<Vec<StoreError>>> + Send {

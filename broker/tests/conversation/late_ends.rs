@@ -1,15 +1,22 @@
 //! Ends and deadlines that meet a store which fails: they are written down when it does not, and hold up nothing else.
 
-use opifex_broker::Broker;
-use opifex_conformance::faults::Faulty;
-use opifex_packet::{Properties, Property, Puback, QoS, ReasonCode, Version};
-use opifex_storage::{Certainty, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::backend::Backend;
+use opifex_broker::{
+    AccessControl, Action, Broker, Credentials, DropCause, Identity, Peer as Origin, Verdict, VerdictFuture,
+};
+use opifex_conformance::faults::{Faulty, Intercept, Intercepted};
+use opifex_packet::{Properties, Property, Puback, QoS, ReasonCode, Version};
+use opifex_storage::{Certainty, Cursor, Due, ErrorKind, Page, PageLimit, Persistence, Result, Timestamp};
+
+use crate::backend::{Backend, conversations};
 use crate::faults::{Bystanders, faults, hello, subscribed, with_message};
 use crate::peer::*;
 use crate::place::{Fault, Place};
 use crate::store::Store;
+
+conversations!(expiries_do_not_wait_behind_many_wills_that_a_full_disk_refuses);
 
 /// Nothing of this can be written.
 fn damaged(place: Place) -> Fault {
@@ -162,6 +169,129 @@ fn what_is_due_does_not_wait_for_a_will_that_a_damaged_record_keeps_from_being_p
         pass_secs(11).await;
         assert_eq!(broker.stats().sessions, 201, "only those are left that last");
         assert!(store.mend() >= 200);
+    });
+}
+
+async fn expiries_do_not_wait_behind_many_wills_that_a_full_disk_refuses() {
+    let store = Faulty::over(Store::new());
+    let broker = broker_over(store.clone()).await;
+    subscribed(&broker).await.vanish(&broker).await;
+    store.set(Fault { kind: ErrorKind::Full, ..damaged(Place::Enqueue) });
+    // More than any store looks at for a page.
+    leave_wills(&broker, 1_100, &"x".repeat(1_000)).await;
+    short_sessions(&broker, 1).await;
+    pass_secs(15).await;
+    assert_eq!(broker.stats().sessions, 1_101, "only those are left that last");
+    assert!(store.mend() >= 1_100);
+    pass_secs(5).await;
+    let (mut peer, _) = Peer::connect(&broker, hello()).await;
+    assert!(peer.receive_publish().await.delivery.packet_id().is_some(), "the wills have come");
+}
+
+/// So many clients that are cut off.
+async fn leave_wills<P: Persistence>(broker: &Broker<P>, number: usize, payload: &str) {
+    for index in 0..number {
+        let mut mortal = connect_durable(Version::V5_0, &format!("mortal {index}"));
+        mortal.will = Some(will("a", payload, QoS::AtLeastOnce));
+        Peer::connect(broker, mortal).await.0.vanish(broker).await;
+    }
+}
+
+/// How much of what is due the broker reads.
+#[derive(Default)]
+struct Reads(AtomicUsize);
+
+impl<P: Persistence> Intercept<P> for Reads {
+    async fn due(
+        &self,
+        inner: &P,
+        now: Timestamp,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> Result<Page<Due>> {
+        let page = inner.due(now, cursor, limit).await?;
+        self.0.fetch_add(page.items.len(), Relaxed);
+        Ok(page)
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_read_again_faster_than_a_few_pages_a_second() {
+    Backend::Memory.talk(async || {
+        let reads = Arc::new(Intercepted::new(Store::new(), Reads::default()));
+        let store = Faulty::over(reads.clone());
+        let broker = broker_over(store.clone()).await;
+        let (mut peer, _) = Peer::connect(&broker, hello()).await;
+        peer.subscribe("a", QoS::AtLeastOnce).await;
+        store.set(damaged(Place::Enqueue));
+        leave_wills(&broker, 3_000, "x").await;
+        pass_secs(20).await;
+        reads.by().0.store(0, Relaxed);
+        for _ in 0..10 {
+            // Each end is a reason to look.
+            for _ in 0..10 {
+                Peer::connect(&broker, connect_durable(Version::V5_0, "often")).await.0.vanish(&broker).await;
+            }
+            pass_secs(1).await;
+        }
+        let read = reads.by().0.load(Relaxed);
+        assert!((3_000..=11 * 9 * 128).contains(&read), "read {read} items in ten seconds");
+    });
+}
+
+#[test]
+fn of_two_wills_of_a_session_that_are_refused_each_pauses() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = broker_over(store.clone()).await;
+        subscribed(&broker).await.vanish(&broker).await;
+        store.set(damaged(Place::Enqueue));
+        for _ in 0..2 {
+            leave_wills(&broker, 1, "x").await;
+        }
+        pass_secs(100).await;
+        let refused = store.mend();
+        assert!((10..20).contains(&refused), "refused {refused} times");
+    });
+}
+
+/// Nobody but "c" receives anything.
+struct ForOne;
+
+impl AccessControl for ForOne {
+    fn admit(&self, _peer: &Origin) -> bool {
+        true
+    }
+
+    fn authenticate<'a>(&'a self, _credentials: Credentials<'a>) -> VerdictFuture<'a> {
+        let verdict = Verdict::Accept { identity: Identity { user: None }, data: None };
+        Box::pin(std::future::ready(verdict))
+    }
+
+    fn authorize(&self, _identity: &Identity, client_id: &str, action: Action<'_>) -> bool {
+        client_id == "c" || !matches!(action, Action::Receive { .. })
+    }
+
+    fn checks_receive(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_is_withheld_of_a_will_that_is_refused_is_counted_once() {
+    Backend::Memory.talk(async || {
+        let store = Faulty::over(Store::new());
+        let broker = Broker::builder(store.clone()).access(ForOne).start().await.unwrap();
+        subscribed(&broker).await.vanish(&broker).await;
+        let mut other = Peer::v5(&broker, "other").await;
+        other.subscribe("a", QoS::AtMostOnce).await;
+        store.set(Fault { kind: ErrorKind::Full, ..damaged(Place::Enqueue) });
+        leave_wills(&broker, 1, "x").await;
+        pass_secs(10).await;
+        assert_eq!(broker.stats().dropped(DropCause::NotAuthorized), 0);
+        assert!(store.mend() > 1);
+        pass_secs(3).await;
+        assert_eq!(broker.stats().dropped(DropCause::NotAuthorized), 1);
     });
 }
 

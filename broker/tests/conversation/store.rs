@@ -187,8 +187,8 @@ impl Persistence for Store {
         ask!(self, store => store.scan(kind, cursor, limit))
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        ask!(self, store => store.due(now, limit))
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        ask!(self, store => store.due(now, cursor, limit))
     }
 
     async fn close(&self) -> Result<()> {

@@ -70,8 +70,8 @@ impl<P: Persistence> Persistence for Counting<P> {
     }
 
     /// Asked once a second by the broker itself: not a client's doing.
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        self.store.due(now, limit).await
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        self.store.due(now, cursor, limit).await
     }
 
     async fn close(&self) -> Result<()> {

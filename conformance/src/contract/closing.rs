@@ -25,7 +25,7 @@ pub async fn a_closed_store_refuses_every_call<F: Factory>(s: Subject<F>) {
     is_closed(s.store().queue(id(&c), Seq::ZERO, limit).await);
     is_closed(s.store().retained(&[filter("#")], None, limit).await);
     is_closed(s.store().scan(RecordKind::Session, None, limit).await);
-    is_closed(s.store().due(START, limit).await);
+    is_closed(s.store().due(START, None, limit).await);
     is_closed(s.store().close().await);
     assert!(!s.capabilities().name.is_empty(), "what it declares is still known");
 }

@@ -267,10 +267,10 @@ pub async fn due_items_come_earliest_first<F: Factory>(s: Subject<F>) {
         DueItem::RetainedExpired(topic("r5")),
     ];
     assert_eq!(s.due_items(at(255)).await, expected);
-    let page = s.store().due(at(255), PageLimit::items(2)).await.expect("due items can be read");
+    let page = s.store().due(at(255), None, PageLimit::items(2)).await.expect("due items can be read");
     let items: Vec<_> = page.items.into_iter().map(|due| due.item).collect();
     assert_eq!(items, expected[..2]);
-    assert_eq!(page.next, None);
+    assert!(page.next.is_some());
 }
 
 /// Asking claims nothing.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use opifex_storage::{
-    Cursor, NewWill, Op, OpenSession, Page, PageLimit, Persistence, Record, RecordKind, Seq, SessionId,
+    Batch, Cursor, Due, DueItem, NewWill, Op, OpenSession, Page, PageLimit, Persistence, Record, RecordKind,
+    Seq, SessionExpiry, SessionId,
 };
 
 use crate::script::{
-    START, connect, filter, id, message, message_of, packet_id, subscription, target, topic, will,
+    START, at, connect, expiring, filter, id, message, message_of, packet_id, subscription, target, topic,
+    will,
 };
 use crate::subject::reading::counts_its_work;
 use crate::{Factory, Subject, Tier};
@@ -284,10 +286,77 @@ pub async fn a_page_of_what_is_due_ends_with_its_bytes<F: Factory>(s: Subject<F>
         s.one(s.by(&c), Op::GoOffline).await;
     }
     for (bytes, expected) in [(0, 1), (1, 1), (100, 1), (101, 2), (10_000, 4)] {
-        let page = s.store().due(START, PageLimit { items: 1000, bytes }).await.expect("it can be read");
-        assert!((1..=expected).contains(&page.items.len()), "{} wills in {bytes} bytes", page.items.len());
+        let (mut shown, mut cursor) = (0, None);
+        for _ in 0..4 {
+            let limit = PageLimit { items: 1000, bytes };
+            let page = s.store().due(START, cursor, limit).await.expect("it can be read");
+            let wills = page.items.len();
+            assert!((1..=expected).contains(&wills), "{wills} wills in {bytes} bytes");
+            shown += wills;
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!((shown, cursor), (4, None), "in pages of {bytes} bytes");
     }
     assert_eq!(s.due(START).await.len(), 4);
+}
+
+/// Several of each kind, of the same moments; two wills of one session are among them.
+async fn three_due_of_each<F: Factory>(s: &Subject<F>) -> Vec<Due> {
+    let queue = s.connect("queue").await;
+    for n in 0..3 {
+        let when = at(n.min(1));
+        let ended = s.connect("ended").await;
+        let left = s.by(&ended).with(Op::Subscribe(subscription("left"))).with(Op::EndSession(id(&ended)));
+        s.submit(left).await;
+        let expiry = SessionExpiry::Secs(n.min(1));
+        let short = s.open(OpenSession { expiry, ..connect(&format!("short {n}")) }).await;
+        s.one(s.by(&short), Op::GoOffline).await;
+        let mortal = s.open(OpenSession { will: Some(will("w", &n.to_string())), ..connect("mortal") }).await;
+        s.one(s.by(&mortal), Op::GoOffline).await;
+        s.enqueue_message(id(&queue), expiring("t", "", when)).await;
+        s.retain(expiring(&format!("r/{n}"), "", when)).await;
+    }
+    s.due(at(9)).await
+}
+
+/// A page of what is due, and the rest behind it.
+async fn due_from<F: Factory>(s: &Subject<F>, first: Option<Cursor>, items: usize) -> Vec<Due> {
+    let (mut shown, mut cursor) = (Vec::new(), first);
+    for _ in 0..1000 {
+        let page = s.store().due(at(9), cursor, PageLimit::items(items)).await.expect("it can be read");
+        assert!(page.items.len() <= items, "{} due where {items} may be", page.items.len());
+        counts_its_work(&page);
+        shown.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            return shown;
+        }
+    }
+    panic!("a walk of what is due does not end")
+}
+
+/// Of every kind, each once, in the same order; also when what is shown, or comes next, is dealt with meanwhile. Who is
+/// refused goes past what refuses.
+pub async fn a_walk_over_what_is_due_goes_on_behind_what_was_not_settled<F: Factory>(s: Subject<F>) {
+    let all = three_due_of_each(&s).await;
+    assert_eq!(all.len(), 15);
+    for items in [1, 2, 3, 7, 14, 15, 1000] {
+        assert_eq!(due_from(&s, None, items).await, all, "in pages of {items}");
+    }
+    let mut left = all;
+    // What is due later joins the walk with the page that asks at a later time.
+    while left.len() > 8 {
+        let first = s.store().due(at(0), None, PageLimit::items(2)).await.expect("it can be read");
+        assert_eq!(first.items, left[..2]);
+        for due in [left.remove(2), left.remove(0)] {
+            let purge = matches!(due.item, DueItem::SessionEnded(_)).then_some(Op::Purge { limit: 10 });
+            s.submit(Batch { ops: purge.into_iter().collect(), ..s.by_claim(&due, at(9)) }).await;
+        }
+        assert_eq!(due_from(&s, first.next, 2).await, left[1..]);
+    }
 }
 
 /// A message that exceeds the limit by itself is not in the way of those behind it.

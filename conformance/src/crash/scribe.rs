@@ -210,7 +210,7 @@ pub(crate) async fn purge(
     limit: usize,
 ) -> Result<(), String> {
     let cannot = |error: StoreError| format!("what ended sessions left cannot be removed: {error}");
-    let due = store.due(START, PageLimit::items(20)).await.map_err(cannot)?;
+    let due = store.due(START, None, PageLimit::items(20)).await.map_err(cannot)?;
     let ended = due.items.into_iter().find(|due| matches!(due.item, DueItem::SessionEnded(_)));
     if let Some(ended) = ended {
         let batch = Batch::new(Author::Claim(ended), durability, START).with(Op::Purge { limit });

@@ -69,9 +69,10 @@ pub trait Intercept<P: Persistence>: Send + Sync + 'static {
         &self,
         inner: &P,
         now: Timestamp,
+        cursor: Option<Cursor>,
         limit: PageLimit,
     ) -> impl Future<Output = Result<Page<Due>>> + Send {
-        inner.due(now, limit)
+        inner.due(now, cursor, limit)
     }
 
     /// See [`Persistence::close`].
@@ -149,8 +150,13 @@ impl<P: Persistence, I: Intercept<P>> Persistence for Intercepted<P, I> {
         self.by.scan(&self.inner, kind, cursor, limit)
     }
 
-    fn due(&self, now: Timestamp, limit: PageLimit) -> impl Future<Output = Result<Page<Due>>> + Send {
-        self.by.due(&self.inner, now, limit)
+    fn due(
+        &self,
+        now: Timestamp,
+        cursor: Option<Cursor>,
+        limit: PageLimit,
+    ) -> impl Future<Output = Result<Page<Due>>> + Send {
+        self.by.due(&self.inner, now, cursor, limit)
     }
 
     fn inspect(&self) -> impl Future<Output = Result<Vec<StoreError>>> + Send {

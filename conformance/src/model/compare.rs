@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use opifex_packet::TopicFilter;
 use opifex_storage::{
-    Inbound, Page, PageLimit, Persistence, Queued, Record, RecordKind, Retained, Seq, SessionId,
+    Due, Inbound, Page, PageLimit, Persistence, Queued, Record, RecordKind, Retained, Seq, SessionId,
 };
 
 use super::due;
@@ -40,7 +40,7 @@ impl<F: Factory> Run<F> {
         }
         let several: Vec<_> = super::world::plain_filters().collect();
         self.compare_retained("retained messages by several filters", &several, limit).await?;
-        self.compare_due().await
+        self.compare_due(limit).await
     }
 
     /// All records of a kind, as the model has them.
@@ -154,14 +154,12 @@ impl<F: Factory> Run<F> {
         same(what, shown, self.world.model.retained.values().filter(matches).cloned().collect())
     }
 
-    pub(super) async fn compare_due(&mut self) -> Result<(), String> {
+    pub(super) async fn compare_due(&mut self, limit: PageLimit) -> Result<(), String> {
         let now = self.now();
-        let page = self.subject.store().due(now, PageLimit::items(1000)).await;
-        let page = page.map_err(|error| format!("what is due cannot be read: {error}"))?;
-        if !page.items.is_sorted_by_key(|due| due.at) {
-            return Err(format!("what is due does not come earliest first: {:?}", page.items));
+        let mut shown = self.due(limit).await?;
+        if !shown.is_sorted_by_key(|due| due.at) {
+            return Err(format!("what is due does not come earliest first: {shown:?}"));
         }
-        let mut shown = page.items;
         shown.sort_by_key(due::order);
         let expected = self.world.model.due(now);
         let mut as_expected = shown.clone();
@@ -174,14 +172,26 @@ impl<F: Factory> Run<F> {
         for (shown, expected) in shown.iter().zip(&expected) {
             self.know(expected, shown.version)?;
         }
-        if let Some(first) = expected.first() {
-            let page = self.subject.store().due(now, PageLimit::items(1)).await;
-            let page = page.map_err(|error| format!("what is due first cannot be read: {error}"))?;
-            if page.items.len() != 1 || page.items[0].at != first.at {
-                return Err(format!("due first is {:?} and not {first:?}", page.items));
-            }
-        }
         Ok(())
+    }
+
+    /// Everything that is due.
+    async fn due(&self, limit: PageLimit) -> Result<Vec<Due>, String> {
+        let (mut items, mut cursor) = (Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            if self.loses_answers {
+                drop(self.subject.store().due(self.now(), cursor.clone(), limit).await);
+            }
+            let page = self.subject.store().due(self.now(), cursor, limit).await;
+            let page = page.map_err(|error| format!("what is due cannot be read: {error}"))?;
+            sound(&page, limit).map_err(|what| format!("what is due: {what}"))?;
+            items.extend(page.items);
+            if page.next.is_none() {
+                return Ok(items);
+            }
+            cursor = page.next;
+        }
+        Err("the walk of what is due does not end".to_owned())
     }
 }
 

@@ -139,7 +139,7 @@ impl<F: Factory> Run<F> {
             }
         }
         self.read_again().await?;
-        self.compare_due().await?;
+        self.compare_due(PageLimit::items(3)).await?;
         self.world.note_due();
         Ok(failures)
     }
@@ -184,7 +184,7 @@ impl<F: Factory> Run<F> {
 
     /// Opens the store again if it cannot be read. Answers whether it was.
     pub(crate) async fn read_again(&mut self) -> Result<bool, String> {
-        let is_closed = self.subject.store().due(self.now(), PageLimit::items(1)).await.is_err();
+        let is_closed = self.subject.store().due(self.now(), None, PageLimit::items(1)).await.is_err();
         if is_closed {
             self.open_again().await?;
         }

@@ -102,7 +102,7 @@ async fn dropped_reads<F: Factory>(run: &Run<F>, k: usize) -> bool {
     let filters = [filter("#")];
     let mut ended = give_up(store.retained(&filters, None, limit), k).await.is_some();
     ended &= give_up(store.scan(RecordKind::Queued, None, limit), k).await.is_some();
-    ended &= give_up(store.due(run.now(), limit), k).await.is_some();
+    ended &= give_up(store.due(run.now(), None, limit), k).await.is_some();
     for id in run.sessions_ever() {
         ended &= give_up(store.queue(id, Seq::ZERO, limit), k).await.is_some();
     }

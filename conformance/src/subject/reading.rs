@@ -145,12 +145,21 @@ impl<F: Factory> Subject<F> {
         wills.collect()
     }
 
-    /// What is due, up to 1,000 items.
+    /// Everything that is due.
     pub async fn due(&self, now: Timestamp) -> Vec<Due> {
-        let page =
-            self.store().due(self.advance(now), PageLimit::items(1000)).await.expect("due items can be read");
-        counts_its_work(&page);
-        page.items
+        let mut items = Vec::new();
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let page = self.store().due(self.advance(now), cursor, PageLimit::items(PAGE_ITEMS)).await;
+            let page = page.expect("due items can be read");
+            counts_its_work(&page);
+            items.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                return items;
+            }
+        }
+        panic!("a walk of what is due does not end")
     }
 
     /// What is due, without versions.

@@ -123,11 +123,11 @@ fn what_was_missed_is_said_until_it_is_counted_anew_and_of_a_session_until_it_is
     );
     let store = KvPersistence::open(tree.clone()).expect("it opens");
     block_on(store.open_session(OpenSession { clean_start: true, ..connect("a") })).expect("it opens");
-    let due = block_on(store.due(at(LATE), PageLimit::items(100))).expect("it is read").items;
+    let due = block_on(store.due(at(LATE), None, PageLimit::items(100))).expect("it is read").items;
     let ended = due.into_iter().find(|due| due.item == opifex_storage::DueItem::SessionEnded(a));
     let purged = write(&store, Author::Claim(ended.expect("it has ended")), vec![Op::Purge { limit: 100 }]);
     assert_eq!(purged, Ok(vec![Outcome::Purged { more: false }]), "nobody waits for what is lost");
-    let due = block_on(store.due(at(LATE), PageLimit::items(100))).expect("it is read").items;
+    let due = block_on(store.due(at(LATE), None, PageLimit::items(100))).expect("it is read").items;
     assert!(due.iter().all(|due| due.item != opifex_storage::DueItem::SessionEnded(a)), "{due:?}");
 }
 

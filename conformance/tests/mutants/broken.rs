@@ -22,7 +22,7 @@ pub(crate) type ReadRetained = (Vec<TopicFilter<'static>>, Option<Cursor>, PageL
 /// A read of records.
 pub(crate) type ReadRecords = (RecordKind, Option<Cursor>, PageLimit);
 /// A read of what is due.
-pub(crate) type ReadDue = (Timestamp, PageLimit);
+pub(crate) type ReadDue = (Timestamp, Option<Cursor>, PageLimit);
 
 /// How a store behaves. It is made anew for each place, and stays with the place when the store is opened again.
 pub(crate) struct Behaviour {
@@ -63,7 +63,7 @@ pub(crate) fn honest() -> Behaviour {
         queue: Box::new(|engine, (session, after, limit)| engine.queue(session, after, limit)),
         retained: Box::new(|engine, (filters, cursor, limit)| engine.retained(&filters, cursor, limit)),
         scan: Box::new(|engine, (kind, cursor, limit)| engine.scan(kind, cursor, limit)),
-        due: Box::new(|engine, (now, limit)| engine.due(now, limit)),
+        due: Box::new(|engine, (now, cursor, limit)| engine.due(now, cursor, limit)),
         close: Box::new(|engine, ()| engine.close()),
         reopen: Box::new(|_, ()| {}),
         eager: false,
@@ -135,8 +135,8 @@ impl Persistence for Broken {
         (self.behaviour.scan)(&self.engine, (kind, cursor, limit))
     }
 
-    async fn due(&self, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        (self.behaviour.due)(&self.engine, (now, limit))
+    async fn due(&self, now: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        (self.behaviour.due)(&self.engine, (now, cursor, limit))
     }
 
     async fn close(&self) -> Result<()> {
@@ -329,8 +329,9 @@ impl Behaviour {
     ) -> Self {
         let next = self.due;
         let due = move |engine: &Engine, read: ReadDue| {
+            let now = read.0;
             let mut page = next(engine, read)?;
-            change(engine, read.0, &mut page.items);
+            change(engine, now, &mut page.items);
             Ok(page)
         };
         Behaviour { due: Box::new(due), ..self }

@@ -66,7 +66,7 @@ mutants! {
     /// the client's new session takes the place of what the old one left
     "SHA-05" a_new_session_removes_what_the_old_one_left: honest().opened(|engine, open, opened| {
         let Some(old) = opened.ended else { return };
-        let dues = engine.due(open.now, EVERYTHING).map(|page| page.items).unwrap_or_default();
+        let dues = engine.due(open.now, None, EVERYTHING).map(|page| page.items).unwrap_or_default();
         for due in dues.into_iter().filter(|due| due.item == DueItem::SessionEnded(old)) {
             engine.claim(&due, open.now, [Op::Purge { limit: usize::MAX }]);
         }
@@ -170,7 +170,7 @@ mutants! {
 
     /// the end of a session is claimed by whatever version
     "CLE-08" an_end_is_claimed_by_another_version: honest().batches(|engine, batch| {
-        let dues = engine.due(batch.now, EVERYTHING).map(|page| page.items).unwrap_or_default();
+        let dues = engine.due(batch.now, None, EVERYTHING).map(|page| page.items).unwrap_or_default();
         if let Author::Claim(due) = &mut batch.author
             && matches!(due.item, DueItem::SessionEnded(_))
             && let Some(known) = dues.iter().find(|known| known.item == due.item)

@@ -24,7 +24,7 @@ mutants! {
             let nothing = QueuePage { items: Vec::new(), final_up_to: Seq::ZERO, more: false, damaged: Vec::new() };
             engine.queue(session, after, limit).or(Ok(nothing))
         })
-        .due(|engine, (now, limit)| engine.due(now, limit).or(Ok(Page::new())));
+        .due(|engine, (now, cursor, limit)| engine.due(now, cursor, limit).or(Ok(Page::new())));
 
     /// closing twice is answered as done
     "CLO-01" a_closed_store_closes_again: honest().close(|engine| engine.close().or(Ok(())));

@@ -113,8 +113,8 @@ impl Engine {
         now(self.store().scan(kind, cursor, limit))
     }
 
-    pub(crate) fn due(&self, at: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
-        now(self.store().due(at, limit))
+    pub(crate) fn due(&self, at: Timestamp, cursor: Option<Cursor>, limit: PageLimit) -> Result<Page<Due>> {
+        now(self.store().due(at, cursor, limit))
     }
 
     pub(crate) fn close(&self) -> Result<()> {

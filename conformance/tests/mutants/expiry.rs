@@ -238,11 +238,11 @@ mutants! {
     "EXP-23" due_items_come_latest_first: honest().dues(|_, _, dues| dues.reverse());
 
     /// the number of due items that is asked for is not kept
-    "EXP-23" a_page_of_due_items_has_no_limit: honest().due(|engine, (now, _)| engine.due(now, crate::engine::EVERYTHING));
+    "EXP-23" a_page_of_due_items_has_no_limit: honest().due(|engine, (now, cursor, _)| engine.due(now, cursor, crate::engine::EVERYTHING));
 
     /// a page of what is due says that it looked at nothing
-    "EXP-23" a_page_of_due_items_does_not_count_its_work: honest().due(|engine, (now, limit)| {
-        Ok(opifex_storage::Page { examined: 0, ..engine.due(now, limit)? })
+    "EXP-23" a_page_of_due_items_does_not_count_its_work: honest().due(|engine, (now, cursor, limit)| {
+        Ok(opifex_storage::Page { examined: 0, ..engine.due(now, cursor, limit)? })
     });
 
     /// asking takes: who asks and dies has lost it

@@ -1,8 +1,11 @@
 //! Broken stores: pages that repeat, skip, do not end or do not fit.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use opifex_conformance::script::topic;
+use opifex_storage::encoding::key::{self, DueKey};
 use opifex_storage::{Cursor, Page, PageLimit, Record, RecordKind, Result, Seq};
 
 use crate::broken::{Behaviour, honest};
@@ -178,6 +181,36 @@ mutants! {
             (_, cursor) => cursor,
         };
         engine.scan(kind, cursor, limit)
+    });
+
+    /// a page of what is due is as large as its wills
+    "PAG-15" a_page_of_what_is_due_has_no_end_in_bytes: honest().due(|engine, (now, cursor, limit)| {
+        engine.due(now, cursor, PageLimit { bytes: usize::MAX, ..limit })
+    });
+
+    /// a walk over what is due begins anew with each page
+    "PAG-16" a_walk_over_what_is_due_knows_no_place: honest().due(|engine, (now, _, limit)| {
+        engine.due(now, None, limit)
+    });
+
+    /// a page of what is due is the last: what is refused hides what is behind it
+    "PAG-16" a_full_page_of_what_is_due_is_the_last: honest().due(|engine, (now, cursor, limit)| {
+        Ok(Page { next: None, ..engine.due(now, cursor, limit)? })
+    });
+
+    /// a walk over what is due goes on behind the moment of the last
+    "PAG-16" a_walk_over_what_is_due_goes_past_the_moment: honest().due(|engine, (now, cursor, limit)| {
+        let cursor = cursor.map(|Cursor(place)| {
+            let (at, _) = key::due_of(&place).expect("it is of the memory store");
+            Cursor(key::due(at, &DueKey::Retained(topic("~"))))
+        });
+        engine.due(now, cursor, limit)
+    });
+
+    /// of two wills of a session one is due
+    "PAG-16" a_session_has_one_will_due: honest().dues(|_, _, dues| {
+        let mut seen = HashSet::new();
+        dues.retain(|due| due.will.is_none() || seen.insert(due.item.clone()));
     });
 
     /// a walk of what ended sessions left shows the first page again and again

@@ -1,6 +1,7 @@
 //! Broken stores: queues that lose, double, mix up or misnumber, and limits that are not kept.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use opifex_storage::{
@@ -327,4 +328,23 @@ mutants! {
         Record::Queued(_, entry) if entry.seq > Seq(8_192) => None,
         other => Some(other),
     });
+
+    /// what gave way is taken off what waits a second time when it has gone
+    "QUE-26" what_gave_way_makes_room_again: {
+        let given_way = Arc::new(AtomicU64::new(0));
+        let room = Arc::clone(&given_way);
+        targeting(move |target| {
+            target.limits.bytes = target.limits.bytes.saturating_add(room.load(Ordering::Relaxed));
+        })
+        .outcomes(move |_, batch, outcomes| {
+            for (op, outcome) in batch.ops.iter().zip(outcomes) {
+                let (Op::Enqueue { message, .. }, Outcome::Enqueued(answers)) = (op, &*outcome) else { continue };
+                for answer in answers {
+                    if matches!(answer, TargetOutcome::Queued { displaced, .. } if !displaced.is_empty()) {
+                        given_way.fetch_add(message.size_bytes() as u64, Ordering::Relaxed);
+                    }
+                }
+            }
+        })
+    };
 }

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use opifex_storage::{Author, ErrorKind, Op, Outcome, QueuedState, Record, Restored, Seq, SessionExpiry};
+use opifex_storage::{
+    Author, DueItem, ErrorKind, Op, Outcome, QueuedState, Record, Restored, Seq, SessionExpiry,
+};
 
 use crate::broken::{Behaviour, honest};
+use crate::engine::EVERYTHING;
 use crate::mutant::mutants;
 
 /// A store that writes other records than those that it is brought.
@@ -107,6 +110,19 @@ mutants! {
                 engine.submit(batch)
             }
             false => Err(error),
+        }
+    });
+
+    /// the number of a session that ended is free, and what it left is gone
+    "RST-09" a_session_takes_the_place_of_one_that_ended: honest().batches(|engine, batch| {
+        let dues = engine.due(batch.now, None, EVERYTHING).map(|page| page.items).unwrap_or_default();
+        for op in &batch.ops {
+            let Op::Restore(restored) = op else { continue };
+            let Record::Session(session) = &restored.record else { continue };
+            let taken = DueItem::SessionEnded(session.id);
+            for due in dues.iter().filter(|due| due.item == taken) {
+                engine.claim(due, batch.now, [Op::Purge { limit: usize::MAX }]);
+            }
         }
     });
 }

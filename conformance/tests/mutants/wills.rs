@@ -25,7 +25,7 @@ fn wills_of(engine: &Engine, client: &str) -> Vec<WillRecord> {
 
 /// Removes the due wills of a session that these epochs brought.
 fn remove(engine: &Engine, session: SessionId, now: Timestamp, which: impl Fn(Epoch) -> bool) {
-    for due in engine.due(now, EVERYTHING).map(|page| page.items).unwrap_or_default() {
+    for due in engine.due(now, None, EVERYTHING).map(|page| page.items).unwrap_or_default() {
         if due.item == DueItem::Will(session) && which(Epoch(due.version.0)) {
             engine.claim(&due, now, []);
         }

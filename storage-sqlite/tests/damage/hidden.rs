@@ -55,7 +55,7 @@ fn nobody_waits_for_entries_of_an_ended_session_that_are_lost() {
     let id = SessionId(1);
     submit(&store, Author::Broker, vec![Op::EndSession(id)]);
     let ended = || {
-        let due = block_on(store.due(START, PageLimit::items(100))).expect("it is read");
+        let due = block_on(store.due(START, None, PageLimit::items(100))).expect("it is read");
         due.items.into_iter().find(|due| due.item == DueItem::SessionEnded(id))
     };
     submit(&store, Author::Claim(ended().expect("it has ended")), vec![Op::Purge { limit: 1_000 }]);
@@ -90,7 +90,7 @@ fn an_entry_that_cannot_be_found_by_its_key_keeps_no_other_from_being_purged() {
     let store = open(place.path()).expect("it opens");
     submit(&store, Author::Broker, vec![Op::EndSession(id)]);
     let ended = || {
-        let due = block_on(store.due(START, PageLimit::items(100))).expect("it is read");
+        let due = block_on(store.due(START, None, PageLimit::items(100))).expect("it is read");
         due.items.into_iter().find(|due| due.item == DueItem::SessionEnded(id))
     };
     // Few at a time: those that stay in their place are met again.

@@ -177,7 +177,7 @@ fn read(store: &SqliteStore) -> Result<Shown> {
                 break;
             }
         }
-        let page = store.due(at(100_000), PageLimit::items(1000)).await?;
+        let page = store.due(at(100_000), None, PageLimit::items(1000)).await?;
         shown.records.extend(page.items.iter().map(|due| format!("due: {due:?}")));
         shown.damaged.extend(page.damaged.iter().map(ToString::to_string));
         Ok(shown)

@@ -1,28 +1,43 @@
 //! What becomes due, in order of its time: pages of the index, claims, and what a claim does.
 
 use crate::encoding::{DueRow, QueuedRow, RetainedRow, SessionRow, key, key::DueKey, unseal};
-use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full, next_row};
+use crate::kv_persistence::page::{MAX_EXAMINED, bad_cursor, go_past, is_full, next_row};
 use crate::kv_persistence::rows::Rows;
 use crate::kv_persistence::transaction::Transaction;
 use crate::{
-    Due, DueItem, Epoch, ErrorKind, KvSnapshot, Page, PageLimit, RecordVersion, Result, StoreError,
+    Cursor, Due, DueItem, Epoch, ErrorKind, KvSnapshot, Page, PageLimit, RecordVersion, Result, StoreError,
     Timestamp, WillRecord,
 };
 
-/// What is due at `now`, earliest first. Items of which nothing whole is left are named and left out: they could never
-/// be claimed, and would hold up those behind them.
-pub(super) fn due_page(rows: &impl KvSnapshot, now: Timestamp, limit: PageLimit) -> Result<Page<Due>> {
+/// What is due at `now`, earliest first; a cursor is the key at which the walk goes on. Items of which nothing whole is left
+/// are named and left out: they could never be claimed.
+pub(super) fn due_page(
+    rows: &impl KvSnapshot,
+    now: Timestamp,
+    cursor: Option<Cursor>,
+    limit: PageLimit,
+) -> Result<Page<Due>> {
     let mut page = Page::new();
     let mut bytes = 0;
-    let (from, to) = key::due_until(now);
+    let (mut from, to) = key::due_until(now);
+    if let Some(Cursor(key)) = cursor {
+        if key.first() != from.first() {
+            return Err(bad_cursor());
+        }
+        from = key;
+    }
+    if from >= to {
+        return Ok(page);
+    }
     let mut range = rows.range(&from, &to);
     while let Some((key, value)) = next_row(&mut range, &mut page.damaged)? {
         if is_full(page.items.len(), bytes, &limit) || page.examined >= MAX_EXAMINED {
+            page.next = Some(Cursor(key));
             break;
         }
+        page.examined += 1;
         let read = unseal::<DueRow>(&key, &value).and_then(|row| due_item(rows, &key, row.version));
         let Some(due) = go_past(&mut page.damaged, read)? else { continue };
-        page.examined += 1;
         bytes += due.will.as_ref().map_or(0, |will| will.will.message.size_bytes());
         page.items.push(due);
     }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Counts, Event, PAGE_BYTES, PAGE_ITEMS, TransferError, name};
 use crate::{
-    DueItem, PageLimit, Persistence, Queued, QueuedState, Record, RecordKind, Seq, SessionExpiry, SessionId,
-    SessionRecord, Timestamp,
+    Due, DueItem, PageLimit, Persistence, Queued, QueuedState, Record, RecordKind, Seq, SessionExpiry,
+    SessionId, SessionRecord, Timestamp,
 };
 
 /// So many faults are remembered as told.
@@ -57,7 +57,7 @@ pub async fn check<P: Persistence>(
         }
     }
     check.sums();
-    check.due(store, now).await?;
+    check.due(store, now, &mut tell).await?;
     store.inspect().await?.iter().for_each(|error| check.fault(error));
     check.tell(&mut tell);
     Ok(Checked { counts: check.counts, faults: check.told })
@@ -242,29 +242,45 @@ impl Check {
         }
     }
 
-    /// What is due first: in order, by now, and by the records.
-    async fn due<P: Persistence>(&mut self, store: &P, now: Timestamp) -> Result<(), TransferError> {
-        let page = store.due(now, PageLimit { items: PAGE_ITEMS, bytes: PAGE_BYTES }).await?;
-        page.damaged.iter().for_each(|error| self.fault(error));
-        let mut last = Timestamp(0);
-        for due in page.items {
-            if due.at < last || due.at > now {
-                self.fault(format_args!("{:?} is not due in its turn", due.item));
-            }
-            last = due.at;
-            let holds = match &due.item {
-                DueItem::SessionExpired(id) => {
-                    self.sessions.get(id).is_some_and(|seen| !seen.ended && seen.deadline == Some(due.at))
+    /// What is due: in order, by now, and by the records.
+    async fn due<P: Persistence>(
+        &mut self,
+        store: &P,
+        now: Timestamp,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), TransferError> {
+        let (mut last, mut cursor) = (Timestamp(0), None);
+        loop {
+            let limit = PageLimit { items: PAGE_ITEMS, bytes: PAGE_BYTES };
+            let page = store.due(now, cursor, limit).await?;
+            page.damaged.iter().for_each(|error| self.fault(error));
+            for due in page.items {
+                if due.at < last || due.at > now {
+                    self.fault(format_args!("{:?} is not due in its turn", due.item));
                 }
-                DueItem::SessionEnded(id) => self.sessions.get(id).is_some_and(|seen| seen.ended),
-                DueItem::QueuedExpired(id, _) => self.sessions.contains_key(id),
-                DueItem::Will(_) | DueItem::RetainedExpired(_) => true,
-            };
-            if !holds {
-                self.fault(format_args!("{:?} is due, and its record does not say so", due.item));
+                last = due.at;
+                self.due_by_its_record(&due);
+            }
+            self.tell(tell);
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    fn due_by_its_record(&mut self, due: &Due) {
+        let holds = match &due.item {
+            DueItem::SessionExpired(id) => {
+                self.sessions.get(id).is_some_and(|seen| !seen.ended && seen.deadline == Some(due.at))
+            }
+            DueItem::SessionEnded(id) => self.sessions.get(id).is_some_and(|seen| seen.ended),
+            DueItem::QueuedExpired(id, _) => self.sessions.contains_key(id),
+            DueItem::Will(_) | DueItem::RetainedExpired(_) => true,
+        };
+        if !holds {
+            self.fault(format_args!("{:?} is due, and its record does not say so", due.item));
+        }
     }
 }
 

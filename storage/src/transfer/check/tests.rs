@@ -71,7 +71,7 @@ impl Persistence for Records {
         Ok(Page { items, damaged, ..Page::new() })
     }
 
-    async fn due(&self, _: Timestamp, _: PageLimit) -> Result<Page<Due>> {
+    async fn due(&self, _: Timestamp, _: Option<Cursor>, _: PageLimit) -> Result<Page<Due>> {
         Ok(Page { items: self.due.clone(), ..Page::new() })
     }
 
