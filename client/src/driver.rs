@@ -216,11 +216,13 @@ impl Driver {
             let now = now();
             self.take_commands(now);
             let mut over = None;
-            let mut again = false;
-            if self.reads(link) {
+            let (mut progress, mut more, mut again) = (false, false, false);
+            let reads = self.reads(link);
+            if reads {
                 match link.poll_read(cx, &mut self.machine, now) {
                     Step::Nothing => {}
-                    Step::Some => again = true,
+                    Step::All => progress = true,
+                    Step::More => more = true,
                     Step::Over(error) => over = Some(error),
                 }
             } else if self.routes.fill() == Fill::TooMuch && self.waits_for_server() {
@@ -235,12 +237,15 @@ impl Driver {
             self.leave_when_done(now, Some(link));
             match self.write(cx, link, now) {
                 Step::Nothing => {}
-                Step::Some => again = true,
+                Step::All | Step::More => progress = true,
                 Step::Over(error) => over = over.or(Some(error)),
             }
             // The store may have failed.
             self.take_events(now);
             self.answer();
+            // What was read or written may have made room for what waits here. Nothing else does: there is no second look
+            // for a message that came, and was handed on, and acknowledged.
+            again |= progress && (!reads || self.has_waiting());
 
             if let Some(error) = over {
                 self.cause = self.cause.take().or(error.map(Cause::Transport));
@@ -257,16 +262,25 @@ impl Driver {
             if farewell.is_some_and(|farewell| farewell <= now) {
                 return Poll::Ready(());
             }
+            if more {
+                // Those who take the messages have their turn while what they take is still in the processor's cache.
+                break;
+            }
             if again || !self.shared.sleep(cx, !self.backlog.is_empty()) {
                 continue;
             }
             let deadlines = [self.deadline(), self.machine.deadline(), link.deadline(), farewell];
-            if !self.timer.poll(cx, deadlines.into_iter().flatten().min()) {
+            if !self.timer.poll(cx, deadlines.into_iter().flatten().min(), now) {
                 return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether commands wait for room, or calls for a packet id.
+    fn has_waiting(&self) -> bool {
+        !self.backlog.is_empty() || !self.asks.waiting.is_empty()
     }
 
     fn write(&mut self, cx: &mut Context<'_>, link: &mut Link, now: Instant) -> Step {
@@ -335,7 +349,7 @@ impl Driver {
                 continue;
             }
             let earliest = self.deadline().map_or(deadline, |other| other.min(deadline));
-            if !self.timer.poll(cx, Some(earliest)) {
+            if !self.timer.poll(cx, Some(earliest), now) {
                 return Poll::Pending;
             }
         }

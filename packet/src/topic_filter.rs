@@ -85,18 +85,18 @@ pub fn filter_matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let mut topic_levels = topic.split('/');
-    for filter_level in filter.split('/') {
-        // `#` also stands for the level above it: `a/#` matches `a`.
-        if filter_level == "#" {
-            return true;
+    let (mut filter, mut topic) = (filter.as_bytes(), topic.as_bytes());
+    while let Some((&byte, rest)) = filter.split_first() {
+        match byte {
+            b'#' => return true,
+            b'+' => topic = &topic[memchr::memchr(b'/', topic).unwrap_or(topic.len())..],
+            _ if topic.first() == Some(&byte) => topic = &topic[1..],
+            // `#` also stands for the level above it: `a/#` matches `a`.
+            _ => return topic.is_empty() && filter == b"/#",
         }
-        match topic_levels.next() {
-            Some(topic_level) if filter_level == "+" || filter_level == topic_level => {}
-            _ => return false,
-        }
+        filter = rest;
     }
-    topic_levels.next().is_none()
+    topic.is_empty()
 }
 
 fn check(filter: &str) -> Result<(), TopicError> {

@@ -109,6 +109,9 @@ impl Asks {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.is_empty() {
+            return None;
+        }
         self.waiting.iter().chain(self.asked.values()).filter_map(|ask| ask.deadline).min()
     }
 

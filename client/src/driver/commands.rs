@@ -22,7 +22,10 @@ impl Driver {
     /// Takes what there is, as far as the machine has room.
     pub(super) fn take_commands(&mut self, now: Instant) {
         let waiting = self.backlog.len();
-        self.shared.take(&mut self.backlog, &mut self.acks);
+        let taken = self.shared.take(&mut self.backlog, &mut self.acks);
+        if taken.nudged {
+            self.routes.touch();
+        }
         let new = self.backlog.len() > waiting;
         for token in self.acks.drain(..) {
             self.machine.acknowledge(token);
@@ -36,7 +39,7 @@ impl Driver {
                 break;
             }
         }
-        if self.leaving.is_none() && !self.shared.has_users() {
+        if self.leaving.is_none() && !taken.has_users {
             let reason = ReasonCode::NORMAL_DISCONNECTION;
             // Nobody waits for acknowledgements; what was accepted is written.
             self.leave(Leaving {

@@ -16,7 +16,7 @@ impl Driver {
         while let Some(event) = self.machine.poll_event() {
             self.take_event(event, now);
         }
-        self.routes.flush(now);
+        self.routes.flush_touched(now);
         self.unsubscribe_left(now);
         if self.routes.unclaimed.dropped > 0 {
             let count = std::mem::take(&mut self.routes.unclaimed.dropped);

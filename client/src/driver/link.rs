@@ -14,7 +14,7 @@ use crate::handle::slots::SlotId;
 use crate::machine::{Machine, after};
 use crate::store::SessionStore;
 
-/// Reads in a row before what was read is handed on.
+/// Reads in a row before what was read is handed on. One that fills the buffer is handed on at once.
 const READS: usize = 4;
 /// A buffer that has grown beyond that is given back when it is empty.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -40,8 +40,10 @@ pub(super) struct Link {
 pub(super) enum Step {
     /// Nothing; the task is woken when there is.
     Nothing,
-    /// Something; there may be more.
-    Some,
+    /// All that there was; the task is woken when there is more.
+    All,
+    /// A part; there may be more.
+    More,
     /// The transport is of no use any more.
     Over(Option<io::Error>),
 }
@@ -88,18 +90,18 @@ impl Link {
             let take = |bytes: &[u8]| (take_all(bytes, &decode, machine, now), ());
             match self.inbox.poll_read(cx, &mut *self.stream, take) {
                 Poll::Pending => return step,
-                Poll::Ready(Ok(Read::Taken { .. })) => {
+                Poll::Ready(Ok(Read::Taken { more, .. })) => {
                     machine.arrived(now);
-                    step = Step::Some;
+                    if more || machine.is_closing() {
+                        break;
+                    }
+                    step = Step::All;
                 }
                 Poll::Ready(Ok(Read::Closed { .. })) => return Step::Over(None),
                 Poll::Ready(Err(error)) => return Step::Over(Some(error)),
             }
-            if machine.is_closing() {
-                break;
-            }
         }
-        step
+        Step::More
     }
 
     /// Writes what waits; `refill` puts the machine's next bytes into an empty buffer.
@@ -129,7 +131,7 @@ impl Link {
                     self.written += taken;
                     self.flushing = true;
                     self.stalled = None;
-                    step = Step::Some;
+                    step = Step::All;
                 }
                 Poll::Ready(Err(error)) => return Step::Over(Some(error)),
                 Poll::Pending => return self.stall(now, step),

@@ -24,6 +24,8 @@ pub(super) struct Route {
     pub(super) asked: u64,
     identifier: Option<u32>,
     batch: VecDeque<Received>,
+    /// What the messages in `batch` cost.
+    batch_bytes: usize,
     full: bool,
     chosen: bool,
 }
@@ -50,6 +52,8 @@ pub(super) struct Routes {
     /// Bytes that were not taken when they were last counted, and what was handed over since.
     held: usize,
     max_held: usize,
+    /// There may be something to flush.
+    touched: bool,
 }
 
 impl Route {
@@ -66,6 +70,7 @@ impl Route {
             inbound,
             asked,
             batch: VecDeque::new(),
+            batch_bytes: 0,
             full: false,
             chosen: false,
         }
@@ -86,15 +91,17 @@ impl Route {
             && self.matches(message)
     }
 
+    fn put(&mut self, received: Received) {
+        self.batch_bytes += received.cost();
+        self.batch.push_back(received);
+    }
+
     /// Hands the batch over. Gives back what nobody takes any more when the stream is left.
     fn flush(&mut self) -> Option<VecDeque<Received>> {
-        if !self.batch.is_empty() {
-            self.full = self.inbound.append(&mut self.batch);
-        }
-        self.inbound.reclaim().map(|mut left| {
-            left.append(&mut self.batch);
-            left
-        })
+        let bytes = std::mem::take(&mut self.batch_bytes);
+        let handed = self.inbound.append(&mut self.batch, bytes);
+        self.full |= handed.full;
+        handed.left
     }
 }
 
@@ -109,6 +116,7 @@ impl Routes {
             next_identifier: 0,
             held: 0,
             max_held,
+            touched: false,
         }
     }
 
@@ -132,15 +140,19 @@ impl Routes {
         self.flush(now);
         let mut route = Route::new(subscriptions, properties, inbound, asked);
         self.unclaimed.want(route.filters());
-        route.batch = self.unclaimed.claim(|message| route.matches(message));
+        for received in self.unclaimed.claim(|message| route.matches(message)) {
+            route.put(received);
+        }
         self.routes.push(route);
+        self.touched = true;
     }
 
     /// Sets the stream of what is for no other.
     pub(super) fn set_rest(&mut self, inbound: Arc<Inbound>, now: Instant) {
         self.flush(now);
         let mut route = Route::new(Vec::new(), Properties::new(), inbound, 0);
-        route.batch = self.unclaimed.claim(|_| true);
+        self.unclaimed.claim(|_| true).into_iter().for_each(|received| route.put(received));
+        self.touched = true;
         if let Some(earlier) = self.rest.replace(route) {
             earlier.inbound.end();
         }
@@ -219,20 +231,37 @@ impl Routes {
             let Some(message) = one else { return };
             let received = Received { message, dup, owed: owed.clone(), manual: None };
             self.held += received.cost();
-            route.batch.push_back(received);
+            route.put(received);
         }
+        self.touched = true;
     }
 
     fn leave_over(&mut self, received: Received, now: Instant) {
         self.held += received.cost();
         match &mut self.rest {
-            Some(rest) => rest.batch.push_back(received),
+            Some(rest) => {
+                rest.put(received);
+                self.touched = true;
+            }
             None => self.unclaimed.put(received, now),
         }
     }
 
+    /// Somebody may have left.
+    pub(super) fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    /// Hands over what there is since the last time. Whoever leaves a stream says so, by [`touch`](Routes::touch).
+    pub(super) fn flush_touched(&mut self, now: Instant) {
+        if self.touched {
+            self.flush(now);
+        }
+    }
+
     /// Hands over all batches, and looks who has left.
-    pub(super) fn flush(&mut self, now: Instant) {
+    fn flush(&mut self, now: Instant) {
+        self.touched = false;
         let mut left_over = VecDeque::new();
         let mut left = Vec::new();
         self.routes.retain_mut(|route| match route.flush() {
@@ -297,10 +326,7 @@ impl Routes {
 
     fn count(&mut self) {
         let all = self.routes.iter().chain(&self.rest);
-        let held = |route: &Route| {
-            let batch = route.batch.iter().map(Received::cost).sum::<usize>();
-            batch + route.inbound.bytes_until_half()
-        };
+        let held = |route: &Route| route.batch_bytes + route.inbound.bytes_until_half();
         self.held = all.map(held).sum::<usize>() + self.unclaimed.bytes();
     }
 

@@ -3,25 +3,37 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-pub(super) struct Timer(Pin<Box<Sleep>>);
+pub(super) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// Who is woken by it.
+    waker: Option<Waker>,
+}
 
 impl Timer {
     pub(super) fn new() -> Self {
-        Timer(Box::pin(tokio::time::sleep(Duration::ZERO)))
+        Timer { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), waker: None }
     }
 
     /// Whether some moment up to `deadline` has come; if not, the task is woken then.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
-        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else { return false };
-        if self.0.is_elapsed() || self.0.deadline() > deadline {
-            self.0.as_mut().reset(deadline);
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>, now: Instant) -> bool {
+        let Some(deadline) = deadline else { return false };
+        let set = self.sleep.deadline().into_std();
+        if set > deadline || self.sleep.is_elapsed() {
+            self.sleep.as_mut().reset(tokio::time::Instant::from_std(deadline));
+        } else if set > now && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return false;
         }
-        self.0.as_mut().poll(cx).is_ready()
+        self.waker = None;
+        if self.sleep.as_mut().poll(cx).is_ready() {
+            return true;
+        }
+        self.waker = Some(cx.waker().clone());
+        false
     }
 }
 

@@ -100,6 +100,9 @@ impl Unclaimed {
 
     /// When the oldest QoS 0 message has waited long enough, or the oldest other for that long.
     pub(super) fn deadline(&self, patience: Option<Duration>) -> Option<Instant> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         let qos_0 = self.oldest(|qos| qos == QoS::AtMostOnce).map(|(since, _)| *since + DROPPED_AFTER);
         let others = self.oldest(|qos| qos > QoS::AtMostOnce);
         let others = others.and_then(|(since, _)| patience.map(|patience| after(*since, patience)));

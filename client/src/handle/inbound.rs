@@ -31,6 +31,15 @@ struct Inner {
     left: bool,
 }
 
+/// What has become of messages that were handed over.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    /// It holds as many as it should.
+    pub(crate) full: bool,
+    /// Nobody takes them: all that there were.
+    pub(crate) left: Option<VecDeque<Received>>,
+}
+
 /// As many messages, or as many bytes.
 #[derive(Copy, Clone, Debug, Default)]
 struct Level {
@@ -50,22 +59,28 @@ impl Inbound {
         Arc::new(Inbound { inner: Mutex::default(), capacity })
     }
 
-    /// Appends all of `messages`, and says whether it is full.
-    pub(crate) fn append(&self, messages: &mut VecDeque<Received>) -> bool {
+    /// Appends all of `messages`, which cost `bytes`. Whoever waits is woken once for all of them.
+    pub(crate) fn append(&self, messages: &mut VecDeque<Received>, bytes: usize) -> Handed {
         let mut inner = self.inner.lock();
-        inner.bytes += messages.iter().map(Received::cost).sum::<usize>();
-        if inner.queue.is_empty() {
-            std::mem::swap(&mut inner.queue, messages);
-        } else {
-            inner.queue.append(messages);
+        let came = !messages.is_empty();
+        if came {
+            inner.bytes += bytes;
+            if inner.queue.is_empty() {
+                std::mem::swap(&mut inner.queue, messages);
+            } else {
+                inner.queue.append(messages);
+            }
         }
-        let full = inner.queue.len() >= self.capacity;
-        let waker = inner.waker.take();
+        if inner.left {
+            return Handed { full: false, left: Some(inner.take_all()) };
+        }
+        let full = came && inner.queue.len() >= self.capacity;
+        let waker = if came { inner.waker.take() } else { None };
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
         }
-        full
+        Handed { full, left: None }
     }
 
     /// What the messages in it cost; the driver is told when half of that is taken.
@@ -125,12 +140,6 @@ impl Inbound {
         let mut inner = self.inner.lock();
         inner.left = true;
         if inner.ended { inner.take_all() } else { VecDeque::new() }
-    }
-
-    /// What the application has not taken, when it has gone.
-    pub(crate) fn reclaim(&self) -> Option<VecDeque<Received>> {
-        let mut inner = self.inner.lock();
-        inner.left.then(|| inner.take_all())
     }
 
     /// What the application has not taken.

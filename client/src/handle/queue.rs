@@ -93,6 +93,15 @@ impl Command {
     }
 }
 
+/// What the driver learns when it takes commands.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Taken {
+    /// Somebody left a stream, or made room in one.
+    pub(crate) nudged: bool,
+    /// There are handles or streams.
+    pub(crate) has_users: bool,
+}
+
 /// What handles and driver share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -282,6 +291,8 @@ impl Shared {
     pub(crate) fn go(&self) {
         let mut inner = self.inner.lock();
         inner.users -= 1;
+        // A driver that has just looked does not sleep over it.
+        inner.nudged |= inner.users == 0;
         let waker = if inner.users == 0 { inner.wake() } else { None };
         drop(inner);
         wake(waker);
@@ -295,9 +306,9 @@ impl Shared {
 
     /// Takes all commands and acknowledgements; `acks` is empty. Behind publishes that wait in `into`, only commands that
     /// are none.
-    pub(crate) fn take(&self, into: &mut VecDeque<Command>, acks: &mut Vec<AckToken>) {
+    pub(crate) fn take(&self, into: &mut VecDeque<Command>, acks: &mut Vec<AckToken>) -> Taken {
         let mut inner = self.inner.lock();
-        inner.nudged = false;
+        let nudged = std::mem::take(&mut inner.nudged);
         std::mem::swap(&mut inner.acks, acks);
         if into.is_empty() {
             std::mem::swap(&mut inner.commands, into);
@@ -310,10 +321,12 @@ impl Shared {
             into.append(&mut others);
         }
         let crowded = std::mem::take(&mut inner.crowded);
+        let taken = Taken { nudged, has_users: inner.users > 0 };
         drop(inner);
         if crowded {
             self.room.notify_waiters();
         }
+        taken
     }
 
     /// Whether the driver may sleep; if so, the next user to leave something wakes it. `has_backlog`: it has no room for
@@ -335,10 +348,6 @@ impl Shared {
     /// Looks at who waits for answers.
     pub(crate) fn with_slots<T>(&self, look: impl FnOnce(&Slots) -> T) -> T {
         look(&self.inner.lock().slots)
-    }
-
-    pub(crate) fn has_users(&self) -> bool {
-        self.inner.lock().users > 0
     }
 
     /// Hands over answers, and wakes who waits for them.

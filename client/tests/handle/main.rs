@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's parts fail with it")]
 
 mod bad_servers;
+mod batches;
 mod exchanges;
 mod holding;
 mod leaving;

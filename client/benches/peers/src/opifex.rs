@@ -16,18 +16,18 @@ async fn connected(task: &Task, client_id: &str) -> (Client, QoS) {
 }
 
 /// Publishes, and awaits each message's end in order.
-pub(crate) async fn publish(task: &Task) {
+pub(crate) async fn publish(task: Task) {
     let topic = TopicName::new("peers/0").expect("a topic");
     send(task, false, |_| topic.clone()).await;
 }
 
 /// Leaves retained messages behind.
-pub(crate) async fn retain(task: &Task) {
+pub(crate) async fn retain(task: Task) {
     send(task, true, |number| TopicName::new(format!("peers/{number}")).expect("a topic")).await;
 }
 
-async fn send(task: &Task, retain: bool, topic: impl Fn(usize) -> TopicName<'static>) {
-    let (client, qos) = connected(task, "peers-opifex-pub").await;
+async fn send(task: Task, retain: bool, topic: impl Fn(usize) -> TopicName<'static>) {
+    let (client, qos) = connected(&task, "peers-opifex-pub").await;
     let payload = Bytes::from(vec![b'x'; task.bytes]);
     let mut under_way = VecDeque::with_capacity(AHEAD);
     for number in 0..task.count {
@@ -51,8 +51,8 @@ async fn delivered(delivery: Delivery) {
 }
 
 /// Takes messages from a stream.
-pub(crate) async fn subscribe(task: &Task) {
-    let (client, qos) = connected(task, "peers-opifex-sub").await;
+pub(crate) async fn subscribe(task: Task) {
+    let (client, qos) = connected(&task, "peers-opifex-sub").await;
     let mut messages = client.subscribe("peers/#", qos).await.expect("a subscription");
     println!("ready");
     for _ in 0..task.count {

@@ -13,8 +13,8 @@ fn client(task: &Task, client_id: &str) -> (AsyncClient, EventLoop, QoS) {
 
 /// Publishes, and counts the ends of the flows. A QoS 0 message has none: there all have been written when the event loop
 /// has said so as often.
-pub(crate) async fn publish(task: &Task) {
-    let (client, mut events, qos) = client(task, "peers-rumqttc-pub");
+pub(crate) async fn publish(task: Task) {
+    let (client, mut events, qos) = client(&task, "peers-rumqttc-pub");
     let (count, bytes) = (task.count, task.bytes);
     tokio::task::spawn(async move {
         let payload = bytes::Bytes::from(vec![b'x'; bytes]);
@@ -39,8 +39,8 @@ pub(crate) async fn publish(task: &Task) {
 }
 
 /// Takes messages from the event loop, which acknowledges them.
-pub(crate) async fn subscribe(task: &Task) {
-    let (client, mut events, qos) = client(task, "peers-rumqttc-sub");
+pub(crate) async fn subscribe(task: Task) {
+    let (client, mut events, qos) = client(&task, "peers-rumqttc-sub");
     client.subscribe("peers/#", qos).await.expect("it is accepted");
     let mut came = 0;
     while came < task.count {
