@@ -23,7 +23,7 @@ mod users;
 
 pub(crate) use bytes::{ByteCount, PacketSize};
 pub(crate) use limits::LimitsConfig;
-pub(crate) use listener::{ListenAddress, Listener, Protocol};
+pub(crate) use listener::{ListenAddress, Listener, PageOrigin, Protocol};
 pub(crate) use log::{LogConfig, LogFilter, LogFormat};
 pub(crate) use period::Period;
 pub(crate) use qos::Qos;
@@ -83,6 +83,14 @@ impl Config {
         let access = config.access(source.as_ref())?;
         if config.listeners.is_empty() {
             return Err(Failure::usage(anyhow!("no listeners: nobody could connect")));
+        }
+        let is_idle =
+            |listener: &&Listener| listener.protocol != Protocol::Websocket && !listener.origins.is_empty();
+        if let Some(listener) = config.listeners.iter().find(is_idle) {
+            let address = &listener.address;
+            return Err(Failure::usage(anyhow!(
+                "origins of pages for {address}, which is no WebSocket listener"
+            )));
         }
         if !cfg!(feature = "websocket")
             && config.listeners.iter().any(|listener| listener.protocol == Protocol::Websocket)

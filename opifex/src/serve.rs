@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
-use crate::config::{Access, Config, Protocol, StorageConfig};
+use crate::config::{Access, Config, Listener, Protocol, StorageConfig};
 use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -81,13 +81,13 @@ async fn serve<P: Persistence>(config: &Config, access: Access, store: P) -> Res
     let mut accepting = JoinSet::new();
     #[cfg(feature = "websocket")]
     let (serving, stopping) = tokio::sync::watch::channel(());
-    for (listener, protocol) in listeners {
-        say_where(&listener, protocol)?;
-        match protocol {
+    for (listener, configured) in listeners {
+        say_where(&listener, configured.protocol)?;
+        match configured.protocol {
             Protocol::Mqtt => accepting.spawn(accept::accept(listener, server(&broker, &connections))),
             #[cfg(feature = "websocket")]
             Protocol::Websocket => {
-                let server = websocket::server(&broker, &connections, &stopping);
+                let server = websocket::server(&broker, &connections, &stopping, &configured.origins);
                 accepting.spawn(accept::accept(listener, server))
             }
             #[cfg(not(feature = "websocket"))]
@@ -123,17 +123,17 @@ fn say_what_survives(storage: &StorageConfig) {
     tracing::info!(storage = %storage.backend, data_dir, %durability, "{}", survives(durability));
 }
 
-async fn bind(config: &Config) -> Result<Vec<(TcpListener, Protocol)>, Failure> {
+async fn bind(config: &Config) -> Result<Vec<(TcpListener, &Listener)>, Failure> {
     let mut listeners = Vec::new();
     for configured in &config.listeners {
         let bound = listener::bind(&configured.address).await?;
-        listeners.extend(bound.into_iter().map(|listener| (listener, configured.protocol)));
+        listeners.extend(bound.into_iter().map(|listener| (listener, configured)));
     }
     Ok(listeners)
 }
 
 /// A broker without users is for one machine. Who opens it to a network, and has not said that this is meant, is told.
-fn warn_if_open(access: &Access, listeners: &[(TcpListener, Protocol)]) {
+fn warn_if_open(access: &Access, listeners: &[(TcpListener, &Listener)]) {
     let mut addresses = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok());
     let open = addresses.find(|at| !at.ip().is_loopback());
     if let (Access::Everybody, Some(address)) = (access, open) {

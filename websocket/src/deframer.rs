@@ -11,7 +11,7 @@ pub(crate) struct Deframer {
     /// Who sends what comes here.
     from: Role,
     /// The beginning of a head.
-    head: [u8; frame::LONGEST],
+    head: [u8; frame::LONGEST_FRAME_HEAD],
     head_len: u8,
     /// The frame whose payload comes, and how much of it has come.
     open: Option<(Head, u64)>,
@@ -45,7 +45,7 @@ impl Deframer {
     pub(crate) fn new(from: Role) -> Deframer {
         Deframer {
             from,
-            head: [0; frame::LONGEST],
+            head: [0; frame::LONGEST_FRAME_HEAD],
             head_len: 0,
             open: None,
             in_message: false,
@@ -87,7 +87,11 @@ impl Deframer {
                     match head.opcode {
                         frame::PING => taken.asked = Some(Asked::Pong(std::mem::take(&mut self.control))),
                         frame::CLOSE => {
-                            taken.asked = Some(Asked::Close(std::mem::take(&mut self.control)));
+                            let payload = std::mem::take(&mut self.control);
+                            match frame::may_close_with(&payload) {
+                                true => taken.asked = Some(Asked::Close(payload)),
+                                false => taken.violation = Some(Violation::Close),
+                            }
                             break;
                         }
                         _ => {}
@@ -106,7 +110,7 @@ impl Deframer {
     /// Takes what belongs to a head; how much that was.
     fn take_head(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
         let before = usize::from(self.head_len);
-        let copied = bytes.len().min(frame::LONGEST - before);
+        let copied = bytes.len().min(frame::LONGEST_FRAME_HEAD - before);
         self.head[before..before + copied].copy_from_slice(&bytes[..copied]);
         let Some((head, len)) = Head::parse(&self.head[..before + copied], self.from)? else {
             self.head_len += copied as u8;

@@ -19,6 +19,9 @@ pub enum Violation {
     /// A control frame in pieces, or of more than 125 bytes.
     #[error("a control frame is in pieces or too long")]
     Control,
+    /// A Close of one byte, or with a status that must not be sent.
+    #[error("a Close has a status that must not be sent")]
+    Close,
     /// A continuation of nothing, or a message inside of another.
     #[error("a continuation of nothing, or a message inside of another")]
     Continuation,
@@ -50,7 +53,7 @@ pub enum HandshakeError {
     /// The connection failed, or ended in the middle.
     #[error("the connection ended in its handshake")]
     Io(#[from] std::io::Error),
-    /// What came is no HTTP head, or one without an end.
+    /// What came is no HTTP head, or too long for one.
     #[error("no HTTP head of at most {LONGEST} bytes came", LONGEST = crate::LONGEST_HEAD)]
     Head,
     /// A request that opens no WebSocket for MQTT. It was answered with this status.

@@ -11,9 +11,20 @@ pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
 /// No head is longer: two bytes, eight of length, four of mask.
-pub(crate) const LONGEST: usize = 14;
+pub(crate) const LONGEST_FRAME_HEAD: usize = 14;
 /// No control frame has more payload.
 pub(crate) const LONGEST_CONTROL: usize = 125;
+
+/// Whether a Close may have this payload: nothing, or a status that may be sent and words (RFC 6455, 5.5.1 and 7.4).
+pub(crate) fn may_close_with(payload: &[u8]) -> bool {
+    match *payload {
+        [] => true,
+        [high, low, ..] => {
+            matches!(u16::from_be_bytes([high, low]), 1000..=1003 | 1007..=1014 | 3000..=4999)
+        }
+        [_] => false,
+    }
+}
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
@@ -137,7 +148,7 @@ mod tests {
                     for part in 0..bytes.len() {
                         assert_eq!(Head::parse(&bytes[..part], from), Ok(None));
                     }
-                    assert!(bytes.len() <= LONGEST);
+                    assert!(bytes.len() <= LONGEST_FRAME_HEAD);
                     bytes.push(0xff);
                     assert_eq!(Head::parse(&bytes, from), Ok(Some((head, bytes.len() - 1))));
                 }

@@ -1,6 +1,8 @@
 //! The handshake: RFC 6455, section 4, with what section 6 of MQTT adds to it. A head is bounded, and so is what is kept
 //! of it.
 
+use std::io;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
@@ -42,9 +44,12 @@ where
 {
     let mut came = Vec::with_capacity(1024);
     loop {
-        if (&mut *stream).take((LONGEST_HEAD - came.len()) as u64).read_buf(&mut came).await? == 0 {
-            // Too long, or cut short.
+        let room = (LONGEST_HEAD - came.len()) as u64;
+        if room == 0 {
             return Err(HandshakeError::Head);
+        }
+        if (&mut *stream).take(room).read_buf(&mut came).await? == 0 {
+            return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         match parse(&came) {
             Ok(httparse::Status::Complete(head)) => {
@@ -62,10 +67,16 @@ trait HeadLen {
     fn head_len(&self) -> usize;
 }
 
+/// What stands behind a name, each time.
+fn raw_values<'a>(headers: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let same = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    same.map(|header| header.value.trim_ascii())
+}
+
 /// The values of a header that may stand several times, and have several values each time.
 fn values<'a>(headers: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<Item = &'a str> {
-    let same = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-    same.filter_map(|header| std::str::from_utf8(header.value).ok())
+    raw_values(headers, name)
+        .filter_map(|value| std::str::from_utf8(value).ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
 }

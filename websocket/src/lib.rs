@@ -3,7 +3,7 @@
 //!
 //! [`accept`] is the server's side of the handshake, [`connect`] the client's; both give a [`WebSocket`]. Frames are nothing
 //! to MQTT: a packet may lie in several, and several packets in one ([MQTT-6.0.0-2]). So bytes are handed on as they come,
-//! in the reader's buffer, and none is kept: a connection owns a hundred bytes, whatever length a frame claims. Libraries of
+//! in the reader's buffer, and none is kept: a server's connection owns a hundred bytes, whatever length a frame claims. Libraries of
 //! WebSocket give whole messages instead, which have no end here; one of them checks this one in the tests.
 //!
 //! Nothing in here knows MQTT's packets, listens, or looks at a clock: a handshake that takes too long is the affair of
@@ -13,11 +13,13 @@ mod deframer;
 mod error;
 mod frame;
 mod handshake;
+mod origins;
 mod outgoing;
 mod stream;
 
 pub use error::{HandshakeError, Violation};
 pub use handshake::{LONGEST_HEAD, accept, connect};
+pub use origins::Origins;
 pub use stream::WebSocket;
 
 /// Which end of the connection this is: clients mask what they send, and servers do not.

@@ -12,13 +12,15 @@ use crate::Role;
 use crate::frame::{self, Head};
 
 /// The longest frame that is written, in bytes of payload. Readers that take whole messages hold as much.
-const LONGEST: usize = 0xffff;
+const LONGEST_PAYLOAD: usize = 0xffff;
 /// The longest of a client, which is copied.
 const LONGEST_COPIED: usize = 16 * 1024;
 /// Buffers that go into the transport with one call.
 const MOST_SLICES: usize = 32;
-/// What waits keeps no more room than this when it has gone.
-const KEPT: usize = 32;
+/// What waits keeps no more room than this when it has gone: a server has many connections, and says little there; a client
+/// says everything there.
+const KEPT_BY_SERVER: usize = 32;
+const KEPT_BY_CLIENT: usize = LONGEST_COPIED + frame::LONGEST_FRAME_HEAD;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Outgoing {
     left: usize,
     /// A control frame that waits for the end of the frame. A new one replaces it.
     control: Option<(u8, Vec<u8>)>,
+    /// What a reader left here has gone into the transport, and is not flushed.
+    unflushed: bool,
     /// Close was said, or is about to be: nothing goes behind it.
     closed: bool,
     /// Who waits for the transport to take more.
@@ -48,6 +52,7 @@ impl Outgoing {
             gone: 0,
             left: 0,
             control: None,
+            unflushed: false,
             closed: false,
             writer: None,
             masks: (role == Role::Client).then(|| (RandomState::new(), 0)),
@@ -71,12 +76,22 @@ impl Outgoing {
 
     /// Pushes out what a reader has left here. Where a writer of another task waits, it does that.
     pub(crate) fn push<S: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, stream: &mut S) {
-        let idle = self.control.is_none() && self.raw.is_empty();
-        if idle || self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker())) {
+        let waits = self.control.is_some() || !self.raw.is_empty();
+        self.unflushed |= waits;
+        if !self.unflushed || self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker())) {
             return;
         }
         // What fails here fails for who writes or reads next.
-        let _ = self.poll_drain(cx, stream);
+        if let Poll::Ready(Ok(())) = self.poll_drain(cx, stream)
+            && let Poll::Ready(Ok(())) = Pin::new(stream).poll_flush(cx)
+        {
+            self.unflushed = false;
+        }
+    }
+
+    /// Whether a frame was begun and is not written to its end.
+    pub(crate) fn is_in_a_frame(&self) -> bool {
+        self.left > 0
     }
 
     /// Writes into a frame, as much as the transport takes. Who is told `Pending` has to come again with no fewer bytes.
@@ -103,6 +118,7 @@ impl Outgoing {
             Poll::Ready(Ok(())) => Pin::new(stream).poll_flush(cx),
             other => other,
         };
+        self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
         self.waits(cx, flushed)
     }
 
@@ -121,7 +137,7 @@ impl Outgoing {
         if self.left == 0 {
             ready!(self.poll_drain(cx, stream))?;
             self.refuse_if_closed()?;
-            self.left = bytes.iter().map(|slice| slice.len()).sum::<usize>().min(LONGEST);
+            self.left = bytes.iter().map(|slice| slice.len()).sum::<usize>().min(LONGEST_PAYLOAD);
             if self.left == 0 {
                 return Poll::Ready(Ok(0));
             }
@@ -208,7 +224,10 @@ impl Outgoing {
         if self.gone == self.raw.len() {
             self.gone = 0;
             self.raw.clear();
-            self.raw.shrink_to(KEPT);
+            self.raw.shrink_to(match self.role {
+                Role::Server => KEPT_BY_SERVER,
+                Role::Client => KEPT_BY_CLIENT,
+            });
         }
     }
 
@@ -228,5 +247,28 @@ impl Outgoing {
         let (random, count) = self.masks.as_mut()?;
         *count += 1;
         Some((random.hash_one(*count) as u32).to_ne_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The room that a connection keeps when it has said this much in a control frame, and in a message.
+    fn kept(role: Role) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut outgoing = Outgoing::new(role);
+        let mut sink = tokio::io::sink();
+        outgoing.pong(vec![0; 125]);
+        let bytes = [IoSlice::new(&[0; 10_000])];
+        assert!(outgoing.poll_write(&mut cx, &mut sink, &bytes).is_ready());
+        assert!(outgoing.poll_flush(&mut cx, &mut sink).is_ready());
+        outgoing.raw.capacity()
+    }
+
+    #[test]
+    fn a_server_keeps_no_room_and_a_client_that_of_a_frame() {
+        assert!(kept(Role::Server) <= 2 * KEPT_BY_SERVER);
+        assert!((10_000..=2 * KEPT_BY_CLIENT).contains(&kept(Role::Client)));
     }
 }

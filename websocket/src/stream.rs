@@ -16,9 +16,11 @@ const NORMAL: u16 = 1000;
 
 /// The payloads of binary frames, one behind the other, both ways.
 ///
-/// A read ends where the peer says Close or the stream below ends; it fails, as `InvalidData`, with a [`Violation`], of
-/// which the peer is told in a Close frame. A shutdown says Close. What was written leaves with a flush, and a write that was
-/// told to wait has to be made again with no fewer bytes than it had, as they were promised in the frame's head.
+/// A read ends where the peer says Close or the stream below ends; it fails, and so do writes from then on, as `InvalidData`, with a [`Violation`], of
+/// which the peer is told in a Close frame, as far as the stream below takes it at once; a shutdown says the rest. A shutdown
+/// says Close. What was written leaves with a flush, and a write that was told to wait has to be made again with no fewer
+/// bytes than it had, as they were promised in the frame's head: a shutdown before that fails, and the peer has a frame that
+/// is cut short, without a Close behind it. What a peer asks for, a Pong, leaves with a read.
 #[derive(Debug)]
 pub struct WebSocket<S> {
     stream: S,
@@ -109,7 +111,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.outgoing.poll_write(cx, &mut this.stream, bytes)
+        let written = ready!(this.outgoing.poll_write(cx, &mut this.stream, bytes));
+        Poll::Ready(match (written, this.end) {
+            // Who writes before the next read hears the same.
+            (Err(error), Some(End::Broken(violation))) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(violation.into())
+            }
+            (written, _) => written,
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -125,6 +134,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
         let this = self.get_mut();
         this.outgoing.close(NORMAL.to_be_bytes().to_vec());
         ready!(this.outgoing.poll_flush(cx, &mut this.stream))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        Poll::Ready(match this.outgoing.is_in_a_frame() {
+            true => Err(io::Error::other("a frame of the WebSocket was begun and not written to its end")),
+            false => Ok(()),
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use opifex_websocket::{HandshakeError, LONGEST_HEAD, accept, connect};
+use opifex_websocket::{HandshakeError, LONGEST_HEAD, Origins, accept, connect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 /// The key and its answer of RFC 6455, section 1.3.
@@ -39,7 +39,7 @@ async fn answered(request: &[u8], at_once: usize) -> (String, Result<(), Handsha
         client.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let (answer, judged) = tokio::join!(say, async { accept(server).await.map(drop) });
+    let (answer, judged) = tokio::join!(say, async { accept(server, &Origins::default()).await.map(drop) });
     (answer, judged)
 }
 
@@ -56,6 +56,7 @@ fn the_subprotocol_mqtt_is_picked_and_the_key_answered() {
             (offers, "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: mqtt", "mqtt"),
             (offers, "Sec-WebSocket-Protocol: mqttv3.1", "mqttv3.1"),
             ("websocket", "WebSocket", "mqtt"),
+            ("Host: h", "Host: h:8083\r\nOrigin: https://h", "mqtt"),
         ] {
             let request = request(replaced, by);
             for at_once in [1, request.len()] {
@@ -82,6 +83,11 @@ fn whatever_else_is_asked_for_is_refused_in_http() {
             ("Upgrade: websocket", "Upgrade: h2c", 426),
             ("keep-alive, Upgrade", "keep-alive", 426),
             ("Version: 13", "Version: 8", 426),
+            ("Host: h\r\n", "", 400),
+            ("Host: h", "Host: h\r\nHost: g", 400),
+            ("Host: h", "Host: h\r\nOrigin: https://evil.example", 403),
+            ("Host: h", "Origin: https://h\r\nHost: h\r\nOrigin: https://evil.example", 403),
+            ("Host: h", "Host: h\r\nOrigin: null", 403),
             (KEY, "c2hvcnQ=", 400),
             (KEY, "no base64", 400),
             ("Sec-WebSocket-Key", "X-Key", 400),
@@ -113,8 +119,51 @@ fn what_is_no_request_is_refused_as_soon_as_that_shows() {
             assert!(matches!(judged, Err(HandshakeError::Head)), "{what}: {judged:?}");
             assert!(answer.starts_with("HTTP/1.1 400 "), "{what}: {answer}");
         }
-        let (_, judged) = answered(b"GET / HT", 1_000).await;
-        assert!(matches!(judged, Err(HandshakeError::Head)), "one who leaves in the middle: {judged:?}");
+    });
+}
+
+#[test]
+fn who_leaves_in_the_middle_is_told_from_who_says_something_else() {
+    let ended = |judged: Result<(), HandshakeError>| matches!(judged, Err(HandshakeError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof);
+    talk(async {
+        for said in [&b""[..], b"GET / HT"] {
+            let (answer, judged) = answered(said, 1_000).await;
+            assert!(ended(judged) && answer.is_empty(), "{answer}");
+        }
+        let (client, mut server) = duplex(1 << 16);
+        server.write_all(b"HTTP/1.1 101").await.unwrap();
+        server.shutdown().await.unwrap();
+        assert!(ended(connect(client, "h", "/mqtt").await.map(drop)));
+    });
+}
+
+#[test]
+fn who_says_too_much_is_listened_to_and_hears_the_answer() {
+    talk(async {
+        let (mut client, server) = duplex(1_024);
+        let judge = tokio::spawn(async move { accept(server, &Origins::default()).await.map(drop) });
+        let long = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 4 * LONGEST_HEAD]].concat();
+        // To a connection that is dropped before, the system says that all is lost.
+        client.write_all(&long).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        drop(client);
+        assert!(matches!(judge.await.unwrap(), Err(HandshakeError::Head)));
+    });
+}
+
+#[test]
+fn who_is_refused_and_goes_on_for_ever_is_left() {
+    talk(async {
+        let (mut client, server) = duplex(1_024);
+        let judge = tokio::spawn(async move { accept(server, &Origins::default()).await.map(drop) });
+        let mut taken = 0;
+        while client.write_all(&[b'x'; 1_024]).await.is_ok() {
+            taken += 1;
+            assert!(taken < 100, "it has no end");
+        }
+        assert!(matches!(judge.await.unwrap(), Err(HandshakeError::Head)));
     });
 }
 
@@ -125,7 +174,7 @@ fn what_comes_with_the_request_is_read_first() {
         let mut bytes = request("", "").into_bytes();
         bytes.extend_from_slice(&[0x82, 0x82, 0, 0, 0, 0, b'a', b'b']);
         client.write_all(&bytes).await.unwrap();
-        let mut server = accept(server).await.unwrap();
+        let mut server = accept(server, &Origins::default()).await.unwrap();
         let mut came = [0; 1];
         for expected in [b"a", b"b"] {
             server.read_exact(&mut came).await.unwrap();

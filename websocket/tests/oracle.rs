@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use opifex_websocket::{Violation, WebSocket, accept, connect};
+use opifex_websocket::{Origins, Violation, WebSocket, accept, connect};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_tungstenite::tungstenite::Message;
@@ -23,7 +23,8 @@ async fn served(pipe: usize) -> (WebSocket<DuplexStream>, Theirs) {
     let (ours, theirs) = duplex(pipe);
     let mut request = "ws://broker.example/mqtt".into_client_request().unwrap();
     request.headers_mut().insert("Sec-WebSocket-Protocol", "chat, mqtt".parse().unwrap());
-    let (ours, theirs) = tokio::join!(accept(ours), client_async(request, theirs));
+    let origins = Origins::default();
+    let (ours, theirs) = tokio::join!(accept(ours, &origins), client_async(request, theirs));
     let (theirs, response) = theirs.unwrap();
     assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "mqtt");
     (ours.unwrap(), theirs)
@@ -157,7 +158,8 @@ fn a_text_frame_ends_it_and_is_told_of() {
         assert_eq!(violation, Some(&Violation::Text));
         let Message::Close(Some(close)) = theirs.next().await.unwrap().unwrap() else { panic!() };
         assert_eq!(u16::from(close.code), 1003);
-        assert!(ours.write_all(b"more").await.is_err(), "nothing follows a Close");
+        let error = ours.write_all(b"more").await.expect_err("nothing follows a Close");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "and the reason is the same");
     });
 }
 

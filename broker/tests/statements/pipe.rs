@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opifex_broker::{Broker, Peer};
 use opifex_conformance::statements::{BoxFuture, Stream, Target};
+use opifex_websocket::Origins;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -81,7 +82,7 @@ impl Target for Pipe {
             let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
             let broker = self.running.lock().await.as_ref().unwrap().broker.clone();
             tokio::spawn(async move {
-                if let Ok(socket) = opifex_websocket::accept(theirs).await {
+                if let Ok(socket) = opifex_websocket::accept(theirs, &Origins::default()).await {
                     broker.serve(socket, Peer::Local).await;
                 }
             });

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::limit_flags::LimitFlags;
 use crate::config::{
-    Backend, Config, DurabilityLevel, ListenAddress, Listener, LogFilter, LogFormat, Protocol,
+    Backend, Config, DurabilityLevel, ListenAddress, Listener, LogFilter, LogFormat, PageOrigin, Protocol,
 };
 
 const EXAMPLES: &str = "\
@@ -32,6 +32,10 @@ pub(crate) struct ServeArgs {
     /// Address to listen on for MQTT over WebSocket, at /mqtt and /; may be repeated [default: none].
     #[arg(long, value_name = "HOST:PORT")]
     websocket: Vec<ListenAddress>,
+    /// Web pages that may use the WebSocket listeners beside those of the same host, such as https://example.org; * for
+    /// any; may be repeated. Who is no browser is not asked.
+    #[arg(long, value_name = "ORIGIN")]
+    websocket_origin: Vec<PageOrigin>,
     /// Configuration file (TOML).
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -72,8 +76,18 @@ impl ServeArgs {
         {
             if !addresses.is_empty() {
                 config.listeners.retain(|listener| listener.protocol != protocol);
-                let listener = |address: &ListenAddress| Listener { address: address.clone(), protocol };
+                let listener = |address: &ListenAddress| Listener {
+                    address: address.clone(),
+                    protocol,
+                    origins: Vec::new(),
+                };
                 config.listeners.extend(addresses.iter().map(listener));
+            }
+        }
+        if !self.websocket_origin.is_empty() {
+            let speaks_it = |listener: &&mut Listener| listener.protocol == Protocol::Websocket;
+            for listener in config.listeners.iter_mut().filter(speaks_it) {
+                listener.origins = self.websocket_origin.clone();
             }
         }
         if let Some(backend) = self.storage {

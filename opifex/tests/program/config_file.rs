@@ -29,7 +29,7 @@ fn what_is_wrong_is_named_with_its_line_and_column() {
         ("[[listeners]]\naddress = \"localhost\"\n", ":2:11: \"localhost\" is no address to listen on"),
         (
             "[[listeners]]\nadress = \"localhost:1\"\n",
-            ":2:1: unknown field `adress`, expected `address` or `protocol`",
+            ":2:1: unknown field `adress`, expected one of `address`, `protocol`, `origins`",
         ),
         ("[limits]\nconnect_timeout = 10\n", ":2:19: invalid type: integer `10`, expected a duration"),
         ("[limits]\nmax_packet_size = \"1 MB\"\n", ":2:19: \"1 MB\" is no size"),

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::child::{PATIENCE, Program, file, run};
+use crate::child::{PATIENCE, Program, file, refused, run};
 use crate::peer::Peer;
 
 const REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -63,6 +63,54 @@ fn who_asks_for_something_else_is_told_in_http() {
     let elsewhere = asked(&mut open(program.addresses()[1]), b"GET /index.html HTTP/1.1\r\n\r\n", 10_000);
     assert!(elsewhere.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&elsewhere));
     program.stop();
+}
+
+/// The status that a browser hears which shows a page of this origin.
+fn status(program: &Program, host: &str, origin: &str) -> String {
+    let request = String::from_utf8(REQUEST.to_vec()).unwrap();
+    let request = request.replace("Host: h", &format!("Host: {host}\r\nOrigin: {origin}"));
+    let answer = asked(&mut open(program.addresses()[1]), request.as_bytes(), 12);
+    String::from_utf8(answer).unwrap().split_off("HTTP/1.1 ".len())
+}
+
+#[test]
+fn a_page_of_another_host_is_refused_unless_it_is_named() {
+    let foreign = ("127.0.0.1:8083", "https://evil.example");
+    // A name of the web that was made to stand for this machine.
+    let rebound = ("evil.example:8083", "http://evil.example:8083");
+    let own = ("localhost:8083", "http://localhost:3000");
+    let app = ("127.0.0.1:8083", "https://app.example");
+    let text = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+        protocol = \"websocket\"\norigins = [\"https://app.example\"]\n";
+    let path = file("origins.toml", text);
+    let from_file = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opifex"));
+        Program::start(command.args(["serve", "--storage", "memory", "--config", &path]), 2)
+    };
+    for (program, served) in [
+        (serve(&[]), vec![own]),
+        (serve(&["--websocket-origin", "https://app.example"]), vec![own, app]),
+        (from_file(), vec![own, app]),
+        (serve(&["--websocket-origin", "*"]), vec![own, app, foreign, rebound]),
+    ] {
+        for (host, origin) in [own, app, foreign, rebound] {
+            let expected = if served.contains(&(host, origin)) { "101" } else { "403" };
+            assert_eq!(status(&program, host, origin), expected, "{host} {origin}");
+        }
+        program.stop();
+    }
+}
+
+#[test]
+fn origins_that_say_nothing_are_refused() {
+    let listener = "[[listeners]]\naddress = \"127.0.0.1:0\"\n";
+    let idle = file("origins-idle.toml", &format!("{listener}origins = [\"*\"]\n"));
+    let line = refused(&["serve", "--config", &idle], 2);
+    assert!(line.contains("origins of pages for 127.0.0.1:0, which is no WebSocket listener"), "{line}");
+    let path = format!("{listener}protocol = \"websocket\"\norigins = [\"https://app.example/\"]\n");
+    let path = file("origins-path.toml", &path);
+    let line = refused(&["serve", "--config", &path], 2);
+    assert!(line.contains(":4:12: \"https://app.example/\" is no origin of pages"), "{line}");
 }
 
 #[test]
