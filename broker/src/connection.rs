@@ -115,6 +115,17 @@ pub(crate) enum End {
     Abandoned,
 }
 
+impl End {
+    /// Whether the client broke a rule, of MQTT or of its transport: of those, streams speak as `InvalidData`.
+    pub(crate) fn is_violation(&self) -> bool {
+        match self {
+            End::Violation(_) => true,
+            End::Closed(Some(error)) => error.kind() == io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+}
+
 /// A broken rule: what is said to the client and to the log.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {

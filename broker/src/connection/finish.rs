@@ -89,7 +89,7 @@ async fn finish<P: Persistence>(mut state: State<P>, end: End) {
     let shared = state.shared.clone();
     let session = state.session.clone();
     log_end(&session, &end);
-    if let End::Violation(_) = end {
+    if end.is_violation() {
         shared.counters.protocol_errors.fetch_add(1, Relaxed);
     }
     if matches!(end, End::Command(Command::Shutdown)) {
@@ -286,7 +286,8 @@ async fn say_goodbye(mut link: Link, version: Version, end: &End) {
     if let (Version::V5_0, Some((reason, words))) = (version, said) {
         link.append_explained(Disconnect::new(in_disconnect(reason)).into(), words);
     }
-    if matches!(end, End::Closed(Some(_)) | End::Abandoned) {
+    // A transport whose rules were broken may have something to say of that.
+    if matches!(end, End::Closed(Some(_)) | End::Abandoned) && !end.is_violation() {
         return;
     }
     let close = poll_fn(|cx| link.outlet.poll_shutdown(cx));
@@ -319,6 +320,9 @@ fn log_end(session: &Session, end: &End) {
         End::Store(reason) => tracing::info!(client_id, %reason, "disconnected: the store failed"),
         End::Command(Command::KeepAliveTimeout) => {
             tracing::info!(client_id, "disconnected: keep alive time-out")
+        }
+        End::Closed(Some(error)) if end.is_violation() => {
+            tracing::info!(client_id, "disconnected for breaking a rule of its transport: {error}");
         }
         End::Closed(Some(error)) => tracing::debug!(client_id, %error, "connection lost"),
         End::Disconnect { .. } | End::Closed(None) | End::Command(_) | End::Abandoned => {

@@ -18,3 +18,4 @@ mod publish;
 mod sequence;
 mod slow;
 mod subscribe;
+mod transport;
