@@ -31,8 +31,8 @@ The descriptor says what a broker is set up with; every key may be left out:
   restart_limit_ms = 30000           until then it answers again
 
 It opens some 64 connections at a time, publishes under topics of its own and clears them away. It ends within three
-minutes, with fewer --jobs than 32 within as much more; when the broker dies or hangs in the middle, at once, with the
-case since which it does not answer.
+minutes, with fewer --jobs than 32 within as much more, at most a quarter of an hour; when the broker dies or hangs in the
+middle, at once, with the case since which it does not answer.
 
 Exit codes: 0 everything was asked and nothing failed; 1 a case failed, one of the versions was refused as a whole, or
 the broker died; 2 wrong flags, or no broker there that could be tested.";

@@ -22,6 +22,16 @@ fn is_explained(packet: &Packet<'_>) -> Option<bool> {
     refuses.then(|| properties.reason_string().is_some())
 }
 
+/// The cases about acknowledgements to a client that wants no explanations.
+const TO_WHO_DECLINES: &[&str] = &[
+    "reasons::a_puback_gives_no_reasons_to_who_declines_them",
+    "reasons::a_pubrec_gives_no_reasons_to_who_declines_them",
+    "reasons::a_pubrel_gives_no_reasons_to_who_declines_them",
+    "reasons::a_pubcomp_gives_no_reasons_to_who_declines_them",
+    "reasons::a_suback_gives_no_reasons_to_who_declines_them",
+    "reasons::an_unsuback_gives_no_reasons_to_who_declines_them",
+];
+
 wrong_brokers! {
     in House::Guarded;
     it_explains_itself_at_any_length: Wrong {
@@ -45,14 +55,7 @@ wrong_brokers! {
     };
     it_explains_itself_to_who_declines_it: Wrong {
         breaks: &["MQTT-3.1.2-29"],
-        caught_by: &[
-            "reasons::a_puback_gives_no_reasons_to_who_declines_them",
-            "reasons::a_pubrec_gives_no_reasons_to_who_declines_them",
-            "reasons::a_pubrel_gives_no_reasons_to_who_declines_them",
-            "reasons::a_pubcomp_gives_no_reasons_to_who_declines_them",
-            "reasons::a_suback_gives_no_reasons_to_who_declines_them",
-            "reasons::an_unsuback_gives_no_reasons_to_who_declines_them",
-        ],
+        caught_by: TO_WHO_DECLINES,
         drags_along: &[],
         lie: || connect_without(|property| matches!(property, Property::RequestProblemInformation(_))),
     };
@@ -82,14 +85,7 @@ wrong_brokers! {
     };
     it_does_not_answer_who_declines_an_explanation: Wrong {
         breaks: &["MQTT-3.1.2-29"],
-        caught_by: &[
-            "reasons::a_puback_gives_no_reasons_to_who_declines_them",
-            "reasons::a_pubrec_gives_no_reasons_to_who_declines_them",
-            "reasons::a_pubrel_gives_no_reasons_to_who_declines_them",
-            "reasons::a_pubcomp_gives_no_reasons_to_who_declines_them",
-            "reasons::a_suback_gives_no_reasons_to_who_declines_them",
-            "reasons::an_unsuback_gives_no_reasons_to_who_declines_them",
-        ],
+        caught_by: TO_WHO_DECLINES,
         drags_along: &[],
         lie: || {
             let mut declined = false;
