@@ -18,11 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ = tokio::signal::ctrl_c() => break,
         };
         stream.set_nodelay(true)?;
-        let broker = broker.clone();
-        tokio::spawn(async move {
-            let (reader, writer) = stream.into_split();
-            broker.serve_halves(reader, writer, Peer::Network(peer)).await;
-        });
+        let (reader, writer) = stream.into_split();
+        tokio::spawn(broker.serve_halves(reader, writer, Peer::Network(peer)));
     }
     broker.shutdown().await;
     println!("{}", broker.stats());

@@ -18,11 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             accepted = listener.accept() => accepted?,
             _ = tokio::signal::ctrl_c() => break,
         };
-        let broker = broker.clone();
-        tokio::spawn(async move {
-            let (reader, writer) = stream.into_split();
-            broker.serve_halves(reader, writer, Peer::Local).await;
-        });
+        let (reader, writer) = stream.into_split();
+        tokio::spawn(broker.serve_halves(reader, writer, Peer::Local));
     }
     broker.shutdown().await;
     std::fs::remove_file(path)?;

@@ -1,6 +1,5 @@
 //! The broker: started over a store, handed connections, stopped.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::access::{AccessControl, AllowAll, Peer};
 use crate::clock::Clock;
-use crate::connection::{Trust, handshake};
+use crate::connection::{Serving, Trust, handshake};
 use crate::damage::DamageReport;
 use crate::due;
 use crate::limits::Limits;
@@ -148,39 +147,43 @@ impl<P: Persistence> Broker<P> {
     ///
     /// Dropping the future ends the connection as if the transport had failed; what it had under way with the store
     /// runs to its end on the runtime.
-    pub async fn serve<S>(&self, stream: S, peer: Peer)
+    pub fn serve<S>(&self, stream: S, peer: Peer) -> impl Future<Output = ()> + Send + use<P, S>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (reader, writer) = tokio::io::split(stream);
-        self.serve_halves(reader, writer, peer).await;
+        self.serve_halves(reader, writer, peer)
     }
 
     /// Serves a connection of the process itself, which may do everything.
-    pub(crate) async fn serve_process(&self, stream: tokio::io::DuplexStream) {
+    pub(crate) fn serve_process(
+        &self,
+        stream: tokio::io::DuplexStream,
+    ) -> impl Future<Output = ()> + Send + use<P> {
         let (reader, writer) = tokio::io::split(stream);
-        self.serve_with(reader, writer, Peer::Local, Trust::Process).await;
+        self.serve_with(reader, writer, Peer::Local, Trust::Process)
     }
 
     /// The same over two halves that can be polled without a lock between them, as TCP's `into_split` gives.
-    pub async fn serve_halves<R, W>(&self, reader: R, writer: W, peer: Peer)
+    pub fn serve_halves<R, W>(
+        &self,
+        reader: R,
+        writer: W,
+        peer: Peer,
+    ) -> impl Future<Output = ()> + Send + use<P, R, W>
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve_with(reader, writer, peer, Trust::Nobody).await;
+        self.serve_with(reader, writer, peer, Trust::Nobody)
     }
 
-    async fn serve_with<R, W>(&self, reader: R, writer: W, peer: Peer, trust: Trust)
+    fn serve_with<R, W>(&self, reader: R, writer: W, peer: Peer, trust: Trust) -> Serving<P, R>
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        // Boxed, like every rare step, so that the future of an open connection stays small.
-        let opened = Box::pin(handshake(self.shared.clone(), reader, writer, peer, trust)).await;
-        let Some(mut connection) = opened else { return };
-        let end = poll_fn(|cx| connection.poll(cx)).await;
-        Box::pin(connection.end(end)).await;
+        Serving::Opening(Box::pin(handshake(self.shared.clone(), reader, writer, peer, trust)))
     }
 
     /// What the broker has counted, and what it holds.

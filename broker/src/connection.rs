@@ -12,11 +12,13 @@ mod finish;
 mod handshake;
 mod publish;
 mod replay;
+mod serving;
 mod store_work;
 mod subscribe;
 mod workbench;
 
 pub(crate) use handshake::{Trust, handshake};
+pub(crate) use serving::Serving;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -343,24 +345,27 @@ mod tests {
     use super::*;
     use crate::broker::Broker;
 
-    /// What a connection that is idle may cost: one of these, and its session, each.
-    const LIMIT_BYTES: usize = 1024;
+    /// What a connection's task may be that is idle: most allocators hand out the next larger size.
+    const FUTURE_LIMIT_BYTES: usize = 64;
+
+    /// What a connection keeps in one box as long as it lives.
+    const STATE_LIMIT_BYTES: usize = 640;
 
     #[tokio::test]
-    async fn the_future_of_a_connection_is_at_most_a_kilobyte() {
+    async fn the_future_of_a_connection_is_little_more_than_a_pointer_to_its_state() {
         let broker = Broker::builder(MemoryStore::new()).start().await.expect("an empty store");
         let (ours, _theirs) = tokio::io::duplex(64);
         let (reader, writer): (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>) = tokio::io::split(ours);
         let served = broker.serve_halves(reader, writer, Peer::Local);
-        assert!(size_of_val(&served) <= LIMIT_BYTES, "{} bytes", size_of_val(&served));
-        // What it keeps in boxes for as long as it lives.
+        assert!(size_of_val(&served) <= FUTURE_LIMIT_BYTES, "{} bytes", size_of_val(&served));
         let state = size_of::<State<MemoryStore>>();
-        assert!(size_of_val(&served) + state <= LIMIT_BYTES, "{} + {state} bytes", size_of_val(&served));
+        assert!(state <= STATE_LIMIT_BYTES, "{state} bytes");
     }
 
     #[test]
-    fn an_outbox_with_its_session_is_at_most_a_kilobyte() {
-        let bytes = size_of::<Session>();
-        assert!(bytes <= LIMIT_BYTES, "{bytes} bytes");
+    fn a_session_with_its_outbox_is_at_most_as_large() {
+        // With the counts of its `Arc`.
+        let bytes = size_of::<Session>() + 16;
+        assert!(bytes <= 448, "{bytes} bytes");
     }
 }

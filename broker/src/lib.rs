@@ -26,6 +26,7 @@ mod unrecorded;
 mod will;
 
 mod fanout;
+mod filters;
 mod inflight;
 mod outbox;
 mod pending;

@@ -122,7 +122,7 @@ async fn bring_back<P: Persistence>(shared: &Arc<Shared<P>>, progress: &Progress
             let grant =
                 Grant { options: subscription.options, identifier: subscription.identifier.unwrap_or(0) };
             shared.router.subscribe(session, &subscription.filter, grant);
-            session.subscriptions.lock().insert(subscription.filter.as_str().into());
+            session.subscriptions.lock().insert(subscription.filter.as_str());
             recovered.subscriptions += 1;
         }
         progress.reach(recovered);

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use hashbrown::HashSet;
 use opifex_packet::Version;
 use opifex_storage::SessionId;
 use parking_lot::Mutex;
 
+use crate::filters::Filters;
 use crate::outbox::{Command, DurableQueue, Outbox};
 
 /// A session. It lives from its creation to its end; a durable one outlives its connections.
@@ -20,7 +20,7 @@ pub(crate) struct Session {
     pub(crate) stored: Option<SessionId>,
     pub(crate) outbox: Mutex<Outbox>,
     /// Its filters, as they are subscribed to.
-    pub(crate) subscriptions: Mutex<HashSet<Box<str>>>,
+    pub(crate) subscriptions: Mutex<Filters>,
     /// The protocol level of its connection; 0: it has none.
     level: AtomicU8,
     /// Set when the session ended: whoever still holds it drops what is meant for it.

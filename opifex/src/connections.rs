@@ -1,10 +1,12 @@
 //! Who owns the tasks that serve connections: there is a limit to them, and a stop waits for all of them.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections beyond the broker's own limit that get a task nevertheless, so that the broker can tell them why it
 /// refuses them. More are closed without a word.
@@ -29,10 +31,7 @@ impl Connections {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return false;
         };
-        tokio::spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        tokio::spawn(Permitted { connection, _permit: permit });
         true
     }
 
@@ -44,6 +43,24 @@ impl Connections {
     /// Waits until every task has ended; `false` if some have not within that time.
     pub(crate) async fn ended(&self, within: Duration) -> bool {
         tokio::time::timeout(within, self.permits.acquire_many(self.total)).await.is_ok()
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A connection with its permit. An `async` block would keep room for the connection twice: where it was captured
+    /// and where it is awaited.
+    struct Permitted<F> {
+        #[pin]
+        connection: F,
+        _permit: OwnedSemaphorePermit,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Permitted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().connection.poll(cx)
     }
 }
 

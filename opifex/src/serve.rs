@@ -160,8 +160,7 @@ fn server<P: Persistence>(
 ) -> impl Fn(tokio::net::TcpStream, std::net::SocketAddr) -> bool + Send + use<P> {
     let (broker, connections) = (broker.clone(), connections.clone());
     move |stream, peer| {
-        let broker = broker.clone();
         let (reader, writer) = stream.into_split();
-        connections.spawn(async move { broker.serve_halves(reader, writer, Peer::Network(peer)).await })
+        connections.spawn(broker.serve_halves(reader, writer, Peer::Network(peer)))
     }
 }

@@ -87,11 +87,8 @@ pub(crate) fn listen<P: Persistence>(server: &Runtime, broker: Broker<P>) -> Soc
     let address = listener.local_addr().expect("it is bound");
     server.spawn(async move {
         while let Ok((stream, peer)) = listener.accept().await {
-            let broker = broker.clone();
-            tokio::spawn(async move {
-                let (reader, writer) = stream.into_split();
-                broker.serve_halves(reader, writer, Peer::Network(peer)).await;
-            });
+            let (reader, writer) = stream.into_split();
+            tokio::spawn(broker.serve_halves(reader, writer, Peer::Network(peer)));
         }
     });
     address

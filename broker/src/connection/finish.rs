@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use hashbrown::HashSet;
 use opifex_packet::{Disconnect, ReasonCode, Role, Version};
 use opifex_storage::{ErrorKind, Op, Persistence, SessionExpiry, SessionId};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::{End, State};
+use crate::filters::Filters;
 use crate::ordered::{Ordered, all_durable};
 use crate::outbox::{Command, Link};
 use crate::pending::Pending;
@@ -189,7 +189,7 @@ impl<P: Persistence> State<P> {
     fn undo_unsubscriptions(&mut self) {
         for (filter, granted) in self.work.take_unsubscribed() {
             self.shared.router.subscribe(&self.session, &filter, granted);
-            self.session.subscriptions.lock().insert(filter.as_str().into());
+            self.session.subscriptions.lock().insert(filter.as_str());
         }
     }
 
@@ -249,9 +249,9 @@ pub(crate) fn end_session<P: Persistence>(shared: &Shared<P>, session: &Arc<Sess
 pub(crate) fn remove_subscriptions<P: Persistence>(
     shared: &Shared<P>,
     session: &Arc<Session>,
-    filters: &HashSet<Box<str>>,
+    filters: &Filters,
 ) {
-    for filter in filters {
+    for filter in filters.iter() {
         if let Ok(filter) = opifex_packet::TopicFilter::without_share_rules(filter) {
             shared.router.unsubscribe(session, &filter);
         }

@@ -374,6 +374,10 @@ impl<P: Persistence> State<P> {
         self.work.job = None;
         self.work.replay_waits = None;
         self.work.jobs_done += 1;
+        if self.work.jobs.is_empty() {
+            // An idle connection keeps no queue.
+            self.work.jobs = VecDeque::new();
+        }
         match done {
             JobDone::Replayed(result) => result.map_err(|error| self.store_failed(&error))?,
             JobDone::Authenticated(verdict) => self.reauthenticated(verdict)?,

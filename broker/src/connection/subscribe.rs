@@ -36,7 +36,7 @@ impl<P: Persistence> State<P> {
             };
             let filter = subscription.filter.into_owned();
             let existed = self.shared.router.subscribe(&self.session, &filter, grant);
-            self.session.subscriptions.lock().insert(filter.as_str().into());
+            self.session.subscriptions.lock().insert(filter.as_str());
             reasons.push(granted(grant.options.qos));
             // Retained messages are sent for new subscriptions, or for all, or never; never for shared ones
             // ([MQTT-3.3.1-9] to [MQTT-3.3.1-11] of 5.0, 4.8.2).

@@ -144,10 +144,9 @@ fn listen() -> TcpListener {
 async fn accept(listener: TcpListener, broker: Broker<MemoryStore>, connections: Arc<Mutex<JoinSet<()>>>) {
     while let Ok((stream, peer)) = listener.accept().await {
         stream.set_nodelay(true).unwrap();
-        let broker = broker.clone();
         let (reader, writer) = stream.into_split();
         let mut connections = connections.lock();
-        connections.spawn(async move { broker.serve_halves(reader, writer, Origin::Network(peer)).await });
+        connections.spawn(broker.serve_halves(reader, writer, Origin::Network(peer)));
         while let Some(ended) = connections.try_join_next() {
             if let Err(error) = ended {
                 // Kept for `shut_down`, which reports it.

@@ -206,7 +206,7 @@ fn reload_subscriptions<P: Persistence>(
         let grant = Grant { options: subscription.options, identifier: subscription.identifier.unwrap_or(0) };
         shared.router.subscribe(session, &subscription.filter, grant);
         former.remove(subscription.filter.as_str());
-        session.subscriptions.lock().insert(subscription.filter.as_str().into());
+        session.subscriptions.lock().insert(subscription.filter.as_str());
     }
     remove_subscriptions(shared, session, &former);
 }
