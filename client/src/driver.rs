@@ -14,7 +14,9 @@ mod asks;
 mod commands;
 mod ending;
 mod events;
+mod leaving;
 mod link;
+mod requests;
 mod responses;
 mod routes;
 mod timer;
@@ -28,7 +30,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use opifex_packet::{Properties, ReasonCode};
 use tokio::sync::broadcast;
 
 use crate::connector::BoxedTransport;
@@ -42,6 +43,7 @@ use crate::store::SessionStore;
 use crate::{AckToken, Cause, Connector, Error, Reconnect, Token};
 
 use asks::Asks;
+use leaving::Leaving;
 use link::{Link, Step};
 use responses::Responses;
 use routes::{Fill, Routes};
@@ -59,18 +61,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 enum Waits {
     Publisher(SlotId),
     Requester(u64),
-}
-
-/// A disconnect that was asked for.
-struct Leaving {
-    reason: ReasonCode,
-    properties: Properties<'static>,
-    /// Until then what is under way may come to its end; `None` behind it.
-    deadline: Option<Instant>,
-    slot: Option<SlotId>,
-    /// DISCONNECT is said: so long it may take to be written.
-    farewell: Option<Instant>,
-    unfinished: usize,
 }
 
 pub(crate) struct Driver {
@@ -357,9 +347,7 @@ impl Driver {
 
     /// When something else than the machine and the link has to be looked at.
     fn deadline(&self) -> Option<Instant> {
-        // After the farewell the deadline has been looked at.
-        let leaving = self.leaving.as_ref().filter(|leaving| leaving.farewell.is_none());
-        let leaving = leaving.and_then(|leaving| leaving.deadline);
+        let leaving = self.leaving.as_ref().and_then(Leaving::deadline);
         let patience = self.machine.is_connected().then_some(self.unclaimed_timeout);
         let unclaimed = self.routes.unclaimed.deadline(patience);
         [self.asks.deadline(), unclaimed, leaving].into_iter().flatten().min()

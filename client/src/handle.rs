@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// Publishes a message, and resolves as soon as it is accepted; the end of its flow is the [`Delivery`]'s. Messages
-    /// are sent in the order in which they are accepted. This waits while too many are under way, so it is how to have
+    /// are sent in the order in which they are accepted, but for [requests](Client::request). This waits while too many are under way, so it is how to have
     /// many under way without a task for each.
     ///
     /// # Errors
@@ -166,7 +166,9 @@ impl Client {
 
     /// Ends subscriptions at the server, also those of an earlier process. Streams that have no other filter end when the
     /// server has answered and they are read to their end. What comes for those filters and is taken by no stream is
-    /// acknowledged from then on. Returns a reason for each filter (5.0), nothing before.
+    /// acknowledged from then on: of a filter of an earlier process also what came for another subscription of that process,
+    /// as nothing tells them apart. A process that goes on with one of them begins its stream before it unsubscribes from
+    /// the other. Returns a reason for each filter (5.0), nothing before.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Timeout`], [`Error::Ended`].
@@ -197,6 +199,10 @@ impl Client {
 
     /// Publishes a request (5.0) and resolves with its response: sets Response Topic and Correlation Data, and waits for
     /// a message that carries the latter. The client subscribes to its response topic with the first request.
+    ///
+    /// A request does not queue with the messages that are published: it passes by those that wait for room, also of its
+    /// topic, and one above QoS 0 for which there is none fails with [`Refusal::Full`]. What a request relies on is to be
+    /// [published](Client::publish) to its end before.
     ///
     /// # Errors
     /// [`Error::Timeout`] without a response in time; else as [`publish`](Client::publish) and

@@ -74,7 +74,7 @@ pub struct Machine<S> {
     begun: bool,
     /// Whether it was not before this connection.
     first: bool,
-    /// Whether a server has accepted a connection since, as far as is known.
+    /// Whether a server has accepted a connection since: only then the client may have ids in use at it.
     seen: bool,
 
     // The connection.
@@ -116,7 +116,7 @@ impl<S: SessionStore> Machine<S> {
             next_number: session.next_number,
             begun: session.begun,
             first: false,
-            seen: session.next_number > 0,
+            seen: session.accepted,
             link: Link::Idle,
             clean_start: options.clean_start,
             limits: ServerLimits::NONE,

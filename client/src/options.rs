@@ -43,9 +43,15 @@ pub struct Options {
     /// Further properties of CONNECT (5.0): the application's own, an authentication method and its first data, requests
     /// for problem or response information. Those that have a field here are refused.
     pub properties: Properties<'static>,
-    /// How many QoS 1 and 2 messages the server may have under way to this client (5.0). A connection on which it has more is
-    /// ended, as the standard asks. mosquitto 2.0 has more when a client falls behind, and again on each connection that
-    /// resumes the session; a client that may fall behind it sets `u16::MAX`, so that its reading alone holds the server back.
+    /// How many QoS 1 and 2 messages the server may have under way to this client (5.0): `u16::MAX`, which is all that there can
+    /// be and is not announced, as before 5.0, and by most clients. What holds a server back is that nothing more is read
+    /// when streams are full ([`Builder::unread_bytes`](crate::Builder::unread_bytes)), so memory has its end without this.
+    ///
+    /// A lower one is for those who take long over a message and acknowledge it [themselves](Options::manual_acks): of a shared
+    /// subscription they do not hoard what others could do, and where they publish about each message, its acknowledgement does
+    /// not stand behind thousands of others. A connection on which the server has more under way is ended, as the standard
+    /// asks. mosquitto 2.0 has more when a client falls behind, and again on each connection that resumes the session, so
+    /// with it a client that may fall behind sets none.
     pub receive_maximum: u16,
     /// The longest packet in bytes that is accepted.
     pub max_packet_size: Option<u32>,
@@ -86,7 +92,7 @@ impl Options {
             user_name: None,
             password: None,
             properties: Properties::new(),
-            receive_maximum: 1024,
+            receive_maximum: u16::MAX,
             max_packet_size: None,
             topic_alias_maximum: 16,
             topic_aliases: 16,

@@ -44,6 +44,8 @@ pub struct StoredSession {
     pub next_number: u64,
     /// Whether a server was asked for a session that this is the client's side of.
     pub begun: bool,
+    /// Whether a server has accepted a connection since it was asked.
+    pub accepted: bool,
     /// Whose session it is: the configured client id, or the one that the server assigned. Empty when it is not known.
     pub client_id: String,
 }
@@ -58,6 +60,9 @@ pub trait SessionStore {
 
     /// Notes whether a server was asked for a session that this is the client's side of.
     fn set_begun(&mut self, begun: bool);
+
+    /// Notes that a server has accepted a connection.
+    fn set_accepted(&mut self);
 
     /// Notes whose session it is.
     fn set_client_id(&mut self, client_id: &str);
@@ -91,6 +96,10 @@ impl<S: SessionStore + ?Sized> SessionStore for Box<S> {
 
     fn set_begun(&mut self, begun: bool) {
         (**self).set_begun(begun);
+    }
+
+    fn set_accepted(&mut self) {
+        (**self).set_accepted();
     }
 
     fn set_client_id(&mut self, client_id: &str) {

@@ -154,18 +154,21 @@ fn that_a_session_has_begun_and_whose_it_is_come_back_also_from_a_file_that_was_
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let mut store = FileStore::open(&path).unwrap();
-    assert!(!store.load().unwrap().begun);
+    let session = store.load().unwrap();
+    assert!(!session.begun && !session.accepted);
     store.set_begun(true);
+    store.set_accepted();
     store.set_client_id("lamp-1");
     store.flush().unwrap();
     drop(store);
     let mut store = FileStore::open(&path).unwrap();
-    assert!(store.load().unwrap().begun);
+    let session = store.load().unwrap();
+    assert!(session.begun && session.accepted, "{session:?}");
     store.put_outgoing(&message(0, &"x".repeat(70_000)));
     store.flush().unwrap();
     drop(store);
     let session = FileStore::open(&path).unwrap().load().unwrap();
-    assert!(session.begun && session.client_id == "lamp-1", "{session:?}");
+    assert!(session.begun && session.accepted && session.client_id == "lamp-1", "{session:?}");
 }
 
 #[test]

@@ -18,15 +18,6 @@ pub(crate) fn options(version: Version, client_id: &str) -> Options {
     Options::new(version, client_id)
 }
 
-/// Of a subscriber that falls behind. What mosquitto 2.0 sends is not bounded by the receive maximum (its issue 2301); a client
-/// ends such a connection ([MQTT-3.3.4-9]), and one without a session that lasts loses what is under way. So it sets no limit.
-pub(crate) fn falling_behind(kind: Kind, mut options: Options) -> Options {
-    if kind == Kind::Mosquitto {
-        options.receive_maximum = u16::MAX;
-    }
-    options
-}
-
 fn policy() -> Reconnect {
     Reconnect::default().waiting(Duration::from_millis(50), Duration::from_millis(500)).from_the_start()
 }
@@ -186,7 +177,7 @@ pub(crate) async fn dying_publisher(broker: &Broker, version: Version) {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("p");
     let id = format!("dying-{version:?}");
-    let witness = falling_behind(broker.kind(), options(version, "witness"));
+    let witness = options(version, "witness");
     let subscriber = Client::connect(witness, broker.address()).await.unwrap();
     let mut subscription = subscriber.subscribe("dying", QoS::ExactlyOnce).await.unwrap();
     let mut done: HashSet<u32> = HashSet::new();

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
-use crate::checks::{PATIENCE, falling_behind, flow, next, numbered, options};
+use crate::checks::{PATIENCE, flow, next, numbered, options};
 use crate::proxy::Proxy;
 
 /// The broker stands still while messages flow, for less than anybody's patience.
@@ -89,7 +89,7 @@ pub(crate) async fn forgetful_kill(broker: &mut Broker, version: Version) {
 pub(crate) async fn a_hundred_thousand(broker: &Broker, version: Version, qos: QoS) {
     const MESSAGES: u32 = 100_000;
     let proxy = Proxy::start(broker.address(), version).await;
-    let counter = falling_behind(broker.kind(), options(version, "counter"));
+    let counter = options(version, "counter");
     let subscriber = Client::connect(counter, broker.address()).await.unwrap();
     let mut subscription = subscriber.subscribe("many", qos).await.unwrap();
     let publisher = Client::connect(options(version, "many"), proxy.address()).await.unwrap();

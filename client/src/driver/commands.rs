@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use opifex_packet::{
-    Properties, Property, QoS, ReasonCode, Subscription as Asked, SubscriptionOptions, TopicFilter,
-};
+use opifex_packet::{Properties, Property, ReasonCode, Subscription as Asked};
 
 use super::asks::{Ask, What};
-use super::link::Link;
+use super::leaving::Leaving;
 use super::responses::Responses;
-use super::{Driver, FAREWELL, Leaving, Waits};
-use crate::handle::PATIENCE;
+use super::{Driver, Waits};
 use crate::handle::inbound::Inbound;
 use crate::handle::queue::{Command, Other};
 use crate::handle::slots::{Answer, SlotId};
@@ -40,16 +37,7 @@ impl Driver {
             }
         }
         if self.leaving.is_none() && !taken.has_users {
-            let reason = ReasonCode::NORMAL_DISCONNECTION;
-            // Nobody waits for acknowledgements; what was accepted is written.
-            self.leave(Leaving {
-                reason,
-                properties: Properties::new(),
-                deadline: Some(after(now, PATIENCE)),
-                slot: None,
-                farewell: None,
-                unfinished: 0,
-            });
+            self.leave(Leaving::unasked(now));
         }
         self.send_asks(now);
     }
@@ -93,9 +81,7 @@ impl Driver {
             Other::Reauthenticate { slot } => self.reauthenticate(slot),
             Other::Connected { slot } => self.connected = Some(slot),
             Other::Disconnect { reason, properties, patience, slot } => {
-                let deadline = Some(after(now, patience));
-                let slot = Some(slot);
-                self.leave(Leaving { reason, properties, deadline, slot, farewell: None, unfinished: 0 });
+                self.leave(Leaving::asked(reason, properties, after(now, patience), slot));
             }
         }
     }
@@ -226,58 +212,6 @@ impl Driver {
         }
     }
 
-    fn request(&mut self, mut message: Message, slot: SlotId) {
-        if self.responses.as_ref().is_some_and(|responses| !responses.has_room()) {
-            self.forget_given_up_requests();
-        }
-        let new = self.responses.is_none();
-        let information = self.machine.response_information();
-        let responses = self.responses.get_or_insert_with(|| Responses::new(information));
-        if !responses.has_room() {
-            self.answers.push((slot, Err(Error::Full)));
-        } else if responses.granted {
-            let number = responses.ask(&mut message, slot);
-            self.publish_request(message, number);
-        } else {
-            responses.wait(message, slot);
-        }
-        if new {
-            self.subscribe_to_responses();
-        }
-    }
-
-    /// Requests whose callers wait no longer.
-    pub(super) fn forget_given_up_requests(&mut self) {
-        let Some(responses) = &mut self.responses else { return };
-        let pruned = self.shared.with_slots(|slots| responses.prune(|slot| slots.has_left(slot)));
-        self.answers.extend(pruned.into_iter().map(|slot| (slot, Err(Error::Timeout("response")))));
-    }
-
-    fn subscribe_to_responses(&mut self) {
-        let Some(responses) = &mut self.responses else { return };
-        responses.granted = false;
-        let filter =
-            TopicFilter::new(responses.topic.as_str()).expect("a topic name is a filter").into_owned();
-        let subscription = Asked::new(filter, SubscriptionOptions::from(QoS::AtLeastOnce));
-        let what = What::Responses { subscription };
-        self.asks.push(what, Properties::new(), None, None);
-    }
-
-    pub(super) fn publish_request(&mut self, message: Message, number: u64) {
-        match self.machine.publish(message) {
-            Ok(Some(token)) => {
-                self.deliveries.insert(token, Waits::Requester(number));
-            }
-            Ok(None) => {}
-            Err(refusal) => self.request_failed(number, refusal.into()),
-        }
-    }
-
-    pub(super) fn request_failed(&mut self, number: u64, error: Error) {
-        let slot = self.responses.as_mut().and_then(|responses| responses.failed(number));
-        self.answers.extend(slot.map(|slot| (slot, Err(error))));
-    }
-
     fn reauthenticate(&mut self, slot: SlotId) {
         let refused = |what| Err(Refusal::forbidden("MQTT5 4.12.1", what).into());
         let Some(authenticator) = &mut self.authenticator else {
@@ -297,49 +231,6 @@ impl Driver {
             Ok(()) => self.reauthenticating = Some(slot),
             Err(refusal) => self.answers.push((slot, Err(refusal.into()))),
         }
-    }
-
-    fn leave(&mut self, leaving: Leaving) {
-        if self.leaving.as_ref().is_some_and(|known| known.slot.is_some()) {
-            let refused = Refusal::forbidden("MQTT5 3.14.4", "the client is disconnecting already");
-            self.answers.extend(leaving.slot.map(|slot| (slot, Err(refused.into()))));
-            return;
-        }
-        self.leaving = Some(leaving);
-    }
-
-    /// Says DISCONNECT when it is time. Without a connection: whether the client is to end.
-    pub(super) fn leave_when_done(&mut self, now: Instant, link: Option<&Link>) -> bool {
-        let Some(leaving) = &mut self.leaving else { return false };
-        if leaving.farewell.is_some() {
-            return false;
-        }
-        // It is looked at once: what has to be written behind it has deadlines of its own.
-        leaving.deadline.take_if(|deadline| *deadline <= now);
-        let unacknowledged = if leaving.slot.is_some() { self.deliveries.len() } else { 0 };
-        let unfinished = unacknowledged + self.backlog.len();
-        let unwritten = link.is_some() && !self.unwritten.is_empty();
-        let waits =
-            (unfinished > 0 && leaving.deadline.is_some()) || (unwritten && !self.machine.is_connected());
-        if waits {
-            return false;
-        }
-        let properties = std::mem::take(&mut leaving.properties);
-        match self.machine.disconnect(leaving.reason, properties) {
-            Ok(()) => {}
-            Err(Refusal::NotConnected) if link.is_none() => {}
-            // In front of CONNACK nothing can be said.
-            Err(Refusal::NotConnected) => self.machine.connection_lost(),
-            Err(refusal) => {
-                let slot = leaving.slot;
-                self.leaving = None;
-                self.answers.extend(slot.map(|slot| (slot, Err(refusal.into()))));
-                return false;
-            }
-        }
-        leaving.farewell = Some(after(now, FAREWELL));
-        leaving.unfinished = unfinished;
-        true
     }
 }
 

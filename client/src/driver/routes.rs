@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use opifex_packet::{Properties, Subscription as Asked, TopicFilter};
 
-use super::unclaimed::Unclaimed;
+use super::unclaimed::{Renounced, Unclaimed};
 use crate::handle::inbound::Inbound;
 use crate::handle::queue::Shared;
 use crate::handle::received::{Owed, Received};
@@ -191,6 +191,7 @@ impl Routes {
     /// was asked for behind it has its filters anew.
     pub(super) fn unsubscribed(&mut self, filters: &[TopicFilter<'static>], asked: u64, now: Instant) {
         self.flush(now);
+        let identifiers: Vec<_> = filters.iter().map(|filter| self.identifier_of(filter)).collect();
         for route in self.routes.iter_mut().filter(|route| route.asked < asked) {
             route.subscriptions.retain(|asked| !filters.contains(&asked.filter));
             if route.subscriptions.is_empty() {
@@ -198,8 +199,19 @@ impl Routes {
             }
         }
         self.routes.retain(|route| !route.subscriptions.is_empty());
-        let over: Vec<_> = filters.iter().filter(|filter| !self.has(filter)).cloned().collect();
-        self.unclaimed.renounce(&over);
+        let all = filters.iter().zip(identifiers);
+        let over = all.filter(|(filter, _)| !self.has(filter)).map(|(filter, identifier)| {
+            let filter = filter.clone();
+            Renounced { filter, identifier }
+        });
+        self.unclaimed.renounce(over.collect());
+    }
+
+    /// The identifier of the subscription to that filter: the last one's, which took the place of others.
+    fn identifier_of(&self, filter: &TopicFilter<'_>) -> Option<u32> {
+        let mut has_it =
+            self.routes.iter().rev().filter(|route| route.filters().any(|known| known == filter));
+        has_it.next().and_then(|route| route.identifier)
     }
 
     /// Whether some stream has that filter.

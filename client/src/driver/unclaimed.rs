@@ -19,13 +19,28 @@ const MAX_MESSAGES: usize = 1024;
 /// Filters that are remembered as unsubscribed.
 const MAX_RENOUNCED: usize = 1024;
 
+/// A filter that was unsubscribed, and the identifier that its subscription had, as far as this process knows.
+pub(super) struct Renounced {
+    pub(super) filter: TopicFilter<'static>,
+    pub(super) identifier: Option<u32>,
+}
+
+impl Renounced {
+    /// Whether a message came for that subscription alone. Where both carry identifiers, these say so; one that came for
+    /// another subscription, too, perhaps of an earlier process, is that one's.
+    fn brought(&self, message: &Message) -> bool {
+        let is_its_own = |named| self.identifier.is_none_or(|own| own == named);
+        self.filter.matches(&message.topic) && message.properties.subscription_identifiers().all(is_its_own)
+    }
+}
+
 pub(super) struct Unclaimed {
     shared: Arc<Shared>,
     waiting: VecDeque<(Instant, Received)>,
     bytes: usize,
     /// Filters that the application wants nothing of any more. A server may still have messages of theirs on the way;
     /// they are acknowledged, so that they hold up no others.
-    renounced: VecDeque<TopicFilter<'static>>,
+    renounced: VecDeque<Renounced>,
     /// Messages that were dropped and not told of.
     pub(super) dropped: u64,
 }
@@ -37,7 +52,7 @@ impl Unclaimed {
 
     /// Takes a message that is for no stream.
     pub(super) fn put(&mut self, received: Received, now: Instant) {
-        if self.renounced.iter().any(|filter| filter.matches(&received.message.topic)) {
+        if self.renounced.iter().any(|renounced| renounced.brought(&received.message)) {
             received.owed.pay(&self.shared);
         } else if received.message.qos == QoS::AtMostOnce && self.waiting.len() >= MAX_MESSAGES {
             self.dropped += 1;
@@ -62,13 +77,13 @@ impl Unclaimed {
     }
 
     /// Those filters are unsubscribed.
-    pub(super) fn renounce(&mut self, filters: &[TopicFilter<'static>]) {
-        let is_theirs = |message: &Message| filters.iter().any(|filter| filter.matches(&message.topic));
+    pub(super) fn renounce(&mut self, over: Vec<Renounced>) {
+        let is_theirs = |message: &Message| over.iter().any(|renounced| renounced.brought(message));
         for received in self.claim(is_theirs) {
             received.owed.pay(&self.shared);
         }
-        self.want(filters.iter());
-        self.renounced.extend(filters.iter().cloned());
+        self.want(over.iter().map(|renounced| &renounced.filter));
+        self.renounced.extend(over);
         let old = self.renounced.len().saturating_sub(MAX_RENOUNCED);
         self.renounced.drain(..old);
     }
@@ -76,7 +91,7 @@ impl Unclaimed {
     /// Those filters are subscribed to.
     pub(super) fn want<'a>(&mut self, filters: impl Iterator<Item = &'a TopicFilter<'static>>) {
         for filter in filters {
-            self.renounced.retain(|renounced| renounced != filter);
+            self.renounced.retain(|renounced| renounced.filter != *filter);
         }
     }
 

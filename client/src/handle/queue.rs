@@ -345,6 +345,12 @@ impl Shared {
         true
     }
 
+    /// Publishes that the driver has not taken: it has no room for them.
+    pub(crate) fn publishes(&self) -> usize {
+        let inner = self.inner.lock();
+        inner.commands.len() - inner.others
+    }
+
     /// Looks at who waits for answers.
     pub(crate) fn with_slots<T>(&self, look: impl FnOnce(&Slots) -> T) -> T {
         look(&self.inner.lock().slots)

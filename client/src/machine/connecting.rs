@@ -93,7 +93,10 @@ impl<S: SessionStore> Machine<S> {
         if connack.session_present && (self.first || !self.seen) {
             self.ids_unlike_others();
         }
-        self.seen = true;
+        if !self.seen {
+            self.seen = true;
+            self.store.set_accepted();
+        }
         // [MQTT-4.12.0-5]
         let method = self.options.properties.authentication_method();
         if self.options.version.is_v5() && connack.properties.authentication_method() != method {

@@ -152,6 +152,9 @@ impl FileStore {
         if self.session.has_begun() {
             put(Record::Begun(true));
         }
+        if self.session.has_been_accepted() {
+            put(Record::Accepted);
+        }
         if !self.session.client_id().is_empty() {
             put(Record::ClientId(self.session.client_id().to_owned()));
         }
@@ -256,6 +259,10 @@ impl SessionStore for FileStore {
 
     fn set_begun(&mut self, begun: bool) {
         self.note(Record::Begun(begun));
+    }
+
+    fn set_accepted(&mut self) {
+        self.note(Record::Accepted);
     }
 
     fn set_client_id(&mut self, client_id: &str) {

@@ -16,6 +16,7 @@ pub struct MemoryStore {
     incoming: BTreeSet<PacketId>,
     next_number: u64,
     begun: bool,
+    accepted: bool,
     client_id: String,
 }
 
@@ -40,6 +41,11 @@ impl MemoryStore {
         self.begun
     }
 
+    /// Whether a server has accepted a connection since.
+    pub(crate) fn has_been_accepted(&self) -> bool {
+        self.accepted
+    }
+
     /// Whose session it is, as far as is known.
     pub(crate) fn client_id(&self) -> &str {
         &self.client_id
@@ -58,12 +64,17 @@ impl SessionStore for MemoryStore {
             incoming: self.incoming().collect(),
             next_number: self.next_number,
             begun: self.begun,
+            accepted: self.accepted,
             client_id: self.client_id.clone(),
         })
     }
 
     fn set_begun(&mut self, begun: bool) {
         self.begun = begun;
+    }
+
+    fn set_accepted(&mut self) {
+        self.accepted = true;
     }
 
     fn set_client_id(&mut self, client_id: &str) {

@@ -26,6 +26,7 @@ pub(super) enum Record {
     NextNumber(u64),
     Begun(bool),
     ClientId(String),
+    Accepted,
 }
 
 impl Record {
@@ -51,6 +52,7 @@ impl Record {
                 out.push(8);
                 out.extend_from_slice(client_id.as_bytes());
             }
+            Record::Accepted => out.push(9),
         }
         let len = (out.len() - start - HEADER) as u32;
         out[start..start + HEADER].copy_from_slice(&len.to_le_bytes());
@@ -77,6 +79,7 @@ impl Record {
                 Record::Begun(begun != 0)
             }
             8 => Record::ClientId(std::str::from_utf8(std::mem::take(rest)).ok()?.to_owned()),
+            9 => Record::Accepted,
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -93,6 +96,7 @@ impl Record {
             Record::NextNumber(number) => session.numbers_begin_at(*number),
             Record::Begun(begun) => session.set_begun(*begun),
             Record::ClientId(client_id) => session.set_client_id(client_id),
+            Record::Accepted => session.set_accepted(),
         }
     }
 }

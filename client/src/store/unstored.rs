@@ -17,6 +17,8 @@ impl SessionStore for Unstored {
 
     fn set_begun(&mut self, _begun: bool) {}
 
+    fn set_accepted(&mut self) {}
+
     fn set_client_id(&mut self, _client_id: &str) {}
 
     fn put_outgoing(&mut self, _message: &StoredMessage) {}

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use opifex_client::{AuthenticationError, Authenticator, Cause, Client, Error};
+use opifex_client::{AuthenticationError, Authenticator, Cause, Client, Error, Options, Refusal};
 use opifex_packet::{
     Auth, Connack, Packet, Properties, Property, Publish, QoS, ReasonCode, Suback, TopicName,
 };
 
-use crate::server::{Peer, connected, message, options, server, soon};
+use crate::server::{Peer, connected, connected_as, message, options, server, soon};
 
 /// The server grants the topic of responses.
 async fn grants(peer: &mut Peer) {
@@ -70,6 +70,28 @@ async fn a_request_whose_response_topic_is_not_granted_fails() {
         });
         assert_eq!(refused.unwrap_err().reason(), Some(ReasonCode::NotAuthorized));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_passes_by_publishes_that_wait_for_room() {
+    let narrow = Options { max_pending: 1, ..options() };
+    let (client, mut peer, _server) = connected_as(Client::builder(narrow)).await;
+    for number in 1..=3 {
+        drop(client.enqueue(message(QoS::AtLeastOnce, number)).await.unwrap());
+    }
+    assert_eq!(peer.publish().await.0.payload[..], *b"1");
+    let (answered, full, ()) = tokio::join!(
+        client.request(message(QoS::AtMostOnce, "request"), TIMEOUT),
+        client.request(message(QoS::AtLeastOnce, "request"), TIMEOUT),
+        async {
+            grants(&mut peer).await;
+            let request = peer.publish().await.0;
+            assert!(request.properties.response_topic().is_some(), "{request:?}");
+            peer.send(response(&request, "response")).await;
+        }
+    );
+    assert_eq!(&answered.unwrap().payload[..], b"response");
+    assert!(matches!(&full, Err(Error::Refused(refusal)) if matches!(**refusal, Refusal::Full)), "{full:?}");
 }
 
 /// Answers a challenge with the challenge, reversed.

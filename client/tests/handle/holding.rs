@@ -6,10 +6,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use opifex_client::{Cause, Client, Error, Message, Options, Status};
-use opifex_packet::{Connack, Puback, Publish, QoS, ReasonCode, TopicName, Version};
+use opifex_packet::{Connack, PacketId, Puback, Publish, QoS, ReasonCode, TopicName, Version};
 use tokio::time::timeout;
 
-use crate::server::{Peer, connected_as, message, options, publish, soon};
+use crate::server::{Peer, connected_as, message, options, publish, server, soon};
 use crate::subscribing::{flood, grants, subscribed};
 
 /// Sends messages of a kibibyte until the client reads no more; how many it took.
@@ -100,6 +100,26 @@ async fn what_is_read_for_the_sake_of_an_answer_has_its_end_and_so_has_the_wait(
     let id = peer.publish().await.1.unwrap();
     peer.send(Puback::new(id)).await;
     soon(delivery).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_may_have_any_number_under_way_unless_it_is_told_otherwise() {
+    let builder = Client::builder(options()).subscription_capacity(10);
+    let (mut server, connector) = server();
+    let (client, (mut peer, connect)) =
+        tokio::join!(builder.connect(connector), server.accepts_with(Connack::new(ReasonCode::Success)));
+    assert_eq!(connect.properties.receive_maximum(), None);
+    let (mut subscription, _) = subscribed(&client.unwrap(), &mut peer, "a").await;
+    // As many as one read brings, of which the stream is full.
+    for number in 1..=3000 {
+        peer.connection.feed(&publish(QoS::AtLeastOnce, number, "a", number).into());
+    }
+    peer.connection.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for number in 1..=3000 {
+        assert_eq!(soon(subscription.next()).await.unwrap().payload, number.to_string());
+        peer.expect(Puback::new(PacketId::new(number).unwrap())).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -119,6 +119,10 @@ impl SessionStore for Failing {
         self.0.set_begun(begun);
     }
 
+    fn set_accepted(&mut self) {
+        self.0.set_accepted();
+    }
+
     fn set_client_id(&mut self, client_id: &str) {
         self.0.set_client_id(client_id);
     }

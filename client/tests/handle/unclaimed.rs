@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use opifex_client::{Cause, Client, Options, Status};
 use opifex_packet::{
-    Connack, Packet, PacketId, Puback, Pubrec, QoS, ReasonCode, Suback, TopicFilter, Unsuback, Version,
+    Connack, Packet, PacketId, Properties, Property, Puback, Publish, Pubrec, QoS, ReasonCode, Suback,
+    TopicFilter, Unsuback, Version,
 };
 use tokio::time::{Instant, timeout};
 
@@ -173,6 +174,35 @@ async fn an_unsubscribe_that_is_refused_changes_nothing() {
     assert_eq!(reasons.unwrap(), [ReasonCode::NotAuthorized]);
     peer.send(publish(QoS::AtLeastOnce, 1, "a", 1)).await;
     assert_eq!(payload(&mut subscription).await, "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_for_another_subscription_is_not_acknowledged_with_one_that_is_unsubscribed_from() {
+    let (client, mut peer) = resumed().await;
+    let (_ended, subscribe) = subscribed(&client, &mut peer, "#").await;
+    let own = subscribe.properties.subscription_identifier().unwrap();
+    let filter = TopicFilter::new("#").unwrap();
+    let (reasons, _) = tokio::join!(client.unsubscribe(vec![filter]), unsubscribes(&mut peer));
+    reasons.unwrap();
+    let came_for = |packet_id, named: &[u32]| {
+        let properties = named.iter().map(|named| Property::SubscriptionIdentifier(*named));
+        let properties = properties.fold(Properties::new(), Properties::with);
+        Publish { properties, ..publish(QoS::AtLeastOnce, packet_id, "a/b", packet_id) }
+    };
+    // What was on its way.
+    for (packet_id, named) in [(1, &[own][..]), (2, &[])] {
+        peer.send(came_for(packet_id, named)).await;
+        peer.expect(Puback::new(id(packet_id))).await;
+    }
+    // The session has a subscription of an earlier process's.
+    peer.send(came_for(3, &[own, own + 1])).await;
+    peer.send(came_for(4, &[own + 1])).await;
+    nothing_is_sent(&mut peer).await;
+    let (mut stream, _) = subscribed(&client, &mut peer, "a/b").await;
+    for number in [3, 4] {
+        assert_eq!(payload(&mut stream).await, number.to_string());
+        peer.expect(Puback::new(id(number))).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,6 +69,9 @@ impl SessionStore for FullStore {
     fn set_begun(&mut self, begun: bool) {
         self.of.set_begun(begun);
     }
+    fn set_accepted(&mut self) {
+        self.of.set_accepted();
+    }
     fn set_client_id(&mut self, client_id: &str) {
         self.of.set_client_id(client_id);
     }

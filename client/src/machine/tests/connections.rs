@@ -11,13 +11,14 @@ use crate::{Refusal, SessionStore, StoredMessage, StoredSession};
 fn the_first_packet_says_what_the_options_say() {
     let mut options = Options::new(Version::V5_0, "c").resuming(7);
     options.user_name = Some("u".into());
+    options.receive_maximum = 9;
     let mut client = Client::new(options);
     client.machine.connect(client.now).unwrap();
     let [Packet::Connect(connect)] = &client.sent()[..] else { panic!() };
     assert_eq!((connect.version, &*connect.client_id, connect.clean_start), (Version::V5_0, "c", false));
     assert_eq!((connect.keep_alive_secs, connect.user_name.as_deref()), (60, Some("u")));
     assert_eq!(connect.properties.session_expiry_interval(), Some(7));
-    assert_eq!(connect.properties.receive_maximum(), Some(1024));
+    assert_eq!(connect.properties.receive_maximum(), Some(9));
 }
 
 #[test]
@@ -358,6 +359,7 @@ impl SessionStore for Full {
         self.0.load()
     }
     fn set_begun(&mut self, _: bool) {}
+    fn set_accepted(&mut self) {}
     fn set_client_id(&mut self, _: &str) {}
     fn put_outgoing(&mut self, _: &StoredMessage) {}
     fn release(&mut self, _: PacketId, _: u64) {}
@@ -425,6 +427,30 @@ fn ids_of_a_session_that_may_be_older_are_not_those_that_every_process_begins_wi
         let first: std::collections::BTreeSet<_> = (0..8).map(|_| ids(answered)[0]).collect();
         assert!(first.len() > 3, "{first:?}");
     }
+}
+
+#[test]
+fn a_process_that_died_before_connack_leaves_no_session_whose_ids_are_known() {
+    let options = || Options::new(Version::V5_0, "c").resuming(60);
+    let present = Connack { session_present: true, ..Connack::new(ReasonCode::Success) };
+    let ids = |died_before_connack: bool| {
+        let mut before = Client::new(options());
+        for _ in 0..3 {
+            before.publish(QoS::ExactlyOnce);
+        }
+        before.machine.connect(before.now).unwrap();
+        before.sent();
+        if !died_before_connack {
+            before.gets(Connack::new(ReasonCode::Success));
+        }
+        let mut next = Client::new(options());
+        next.machine = Machine::new(options(), before.machine.store.clone()).unwrap();
+        next.connect(present.clone()).iter().map(id_of).collect::<Vec<_>>()
+    };
+    let first: std::collections::BTreeSet<_> = (0..8).map(|_| ids(true)[0]).collect();
+    assert!(first.len() > 3, "{first:?}");
+    // Those of a session that was accepted are kept: they are sent again.
+    assert_eq!(ids(false), [id(1), id(2), id(3)]);
 }
 
 fn id_of(packet: &Packet<'_>) -> PacketId {
