@@ -11,7 +11,9 @@ const ACCEPTED: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 fn talk(conversation: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.unwrap().block_on(conversation);
+    // Time is paused: it passes when nothing else can happen, and then nothing ever will.
+    let limited = async { tokio::time::timeout(std::time::Duration::from_secs(60), conversation).await };
+    runtime.unwrap().block_on(limited).expect("the conversation came to its end");
 }
 
 /// A request that is right, with one line of it replaced.

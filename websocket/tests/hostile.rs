@@ -10,7 +10,9 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConn
 
 fn talk(conversation: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.unwrap().block_on(conversation);
+    // Time is paused: it passes when nothing else can happen, and then nothing ever will.
+    let limited = async { tokio::time::timeout(std::time::Duration::from_secs(60), conversation).await };
+    runtime.unwrap().block_on(limited).expect("the conversation came to its end");
 }
 
 /// Our server, and a client that has read the answer to its handshake.

@@ -15,7 +15,9 @@ type Theirs = WebSocketStream<DuplexStream>;
 
 fn talk(conversation: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.unwrap().block_on(conversation);
+    // Time is paused: it passes when nothing else can happen, and then nothing ever will.
+    let limited = async { tokio::time::timeout(std::time::Duration::from_secs(60), conversation).await };
+    runtime.unwrap().block_on(limited).expect("the conversation came to its end");
 }
 
 /// Our server and their client, over a pipe of so many bytes.
