@@ -30,8 +30,8 @@ impl Unrecorded {
         self.ends.lock().insert(id, End { epoch, ops, pause: Pause::default() });
     }
 
-    /// Tries again what has paused for long enough, until the store fails. What a damaged record keeps from being written
-    /// holds up none of the others. Answers with an error of those that are left.
+    /// Tries again what has paused for long enough, until the store fails. What is refused for a reason of its own, such as a
+    /// damaged record, holds up none of the others. Answers with an error of those that are left.
     pub(crate) async fn retry<P: Persistence>(&self, shared: &Shared<P>) -> Result<()> {
         let mut left = None;
         for ends in self.to_be_tried().chunks(TOGETHER) {
@@ -42,9 +42,9 @@ impl Unrecorded {
                 match shared.store.submit(batch).await {
                     Ok(receipt) => under_way.push((*id, end.epoch, receipt)),
                     Err(error) => {
-                        let goes_on = error.kind() == ErrorKind::Corrupt || is_final(error.kind());
+                        let store_fails = is_of_the_store(error.kind());
                         refused.push((*id, end.epoch, error));
-                        if !goes_on {
+                        if store_fails {
                             break;
                         }
                     }
@@ -59,7 +59,7 @@ impl Unrecorded {
             let mut store_fails = false;
             for (id, epoch, error) in refused {
                 if self.is_left(id, epoch, &error) {
-                    store_fails |= error.kind() != ErrorKind::Corrupt;
+                    store_fails |= is_of_the_store(error.kind());
                     left = Some(error);
                 }
             }
@@ -100,6 +100,11 @@ impl Unrecorded {
             ends.remove(&id);
         }
     }
+}
+
+/// Whether the others would be refused, too.
+fn is_of_the_store(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Retry | ErrorKind::Full)
 }
 
 /// Whether it would be the same the next time.

@@ -1,7 +1,9 @@
 //! The numbers that a transaction gives out, and those that were told and taken back with it: nobody else is given them.
 //! What has become durable says in its rows how far it has counted, and nothing is remembered of it here.
 
-use opifex_storage::{Batch, Epoch, Op, Outcome, RecordVersion, Seq, SessionId, SpentNumbers, TargetOutcome};
+use opifex_storage::{
+    Batch, Epoch, Op, OpenedSession, Outcome, RecordVersion, Seq, SessionId, SpentNumbers, TargetOutcome,
+};
 
 /// The numbers that a transaction has given out.
 #[derive(Default)]
@@ -9,6 +11,8 @@ pub(crate) struct Given {
     entries: Vec<(SessionId, Seq)>,
     /// So many of them were told.
     told: usize,
+    /// Sessions that it makes: without it they never are, and nobody counts on in them.
+    made: Vec<SessionId>,
     epoch: Epoch,
     version: RecordVersion,
     /// Sessions whose rows count on from numbers that were spent before.
@@ -34,8 +38,11 @@ impl Given {
     }
 
     /// A session was opened. Whoever reads the store may see that before the open is answered.
-    pub(crate) fn note_open(&mut self, epoch: Epoch) {
-        self.epoch = self.epoch.max(epoch);
+    pub(crate) fn note_open(&mut self, opened: &OpenedSession) {
+        self.epoch = self.epoch.max(opened.session.epoch);
+        if !opened.present {
+            self.made.push(opened.session.id);
+        }
     }
 
     /// What was applied so far is told.
@@ -56,7 +63,8 @@ impl Spent {
     /// A transaction failed. An entry's number that nobody was told of is free: who waits for the next one of a queue would
     /// wait for it.
     pub(crate) fn add(&mut self, given: Given) {
-        for (session, seq) in &given.entries[..given.told] {
+        let told = &given.entries[..given.told];
+        for (session, seq) in told.iter().filter(|(session, _)| !given.made.contains(session)) {
             self.entries.spend(*session, *seq);
         }
         self.epoch = self.epoch.max(given.epoch);
@@ -113,6 +121,15 @@ mod tests {
         spent.add(given);
         assert_eq!(spent.entries.next(SessionId(1), Seq(7)), Some(Seq(8)));
         assert_eq!(spent.entries.next(SessionId(2), Seq(1)), None);
+    }
+
+    #[test]
+    fn of_sessions_that_are_never_made_nothing_is_remembered() {
+        let entries = vec![(SessionId(1), Seq(7)), (SessionId(2), Seq(1))];
+        let mut spent = Spent::default();
+        spent.add(Given { entries, told: 2, made: vec![SessionId(2)], ..Given::default() });
+        spent.entries.forget(SessionId(1), Seq(8));
+        assert!(spent.entries.is_empty());
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Group {
             },
             Command::Open(open, asker) => match state.open_session(&open) {
                 Ok(opened) => {
-                    self.given.note_open(opened.session.epoch);
+                    self.given.note_open(&opened);
                     self.waiters.opened.push((asker, opened));
                     self.work.push(Applied::Open(open));
                     Ok(Refused::NoTrace)

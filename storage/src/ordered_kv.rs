@@ -139,7 +139,8 @@ pub struct KvCapabilities {
     /// The most retained messages; `None`: as many as there is room for.
     pub max_retained_messages: Option<usize>,
     /// How many batches may wait for the writer, and how many bytes of messages: what exceeds either makes `submit`
-    /// wait.
+    /// wait. A store may hold three times as much: what waits, and the group that is ordered while another is synced, which is
+    /// full when it has as many and may have come to that by a last lot of as many.
     pub max_waiting_batches: usize,
     /// See `max_waiting_batches`. A batch that exceeds it by itself waits for an empty queue.
     pub max_waiting_bytes: usize,

@@ -108,9 +108,16 @@ fn a_store_that_is_dropped_during_a_sync_writes_what_it_has_ordered() {
     let c = session(&store, "c");
     let group = with_a_group_at_the_gate(&engine, &store, c);
     let later = block_on(store.submit(enqueue(&[c], "3"))).unwrap();
-    let dropping = std::thread::spawn(move || drop(store));
+    let (dropped, is_dropped) = std::sync::mpsc::channel();
+    let dropping = std::thread::spawn(move || {
+        drop(store);
+        dropped.send(())
+    });
+    // It waits for the sync, and ends with it.
+    let waits = is_dropped.recv_timeout(std::time::Duration::from_millis(100));
+    assert_eq!(waits, Err(std::sync::mpsc::RecvTimeoutError::Timeout));
     engine.set(|script| script.gate_closed = false);
-    dropping.join().unwrap();
+    dropping.join().unwrap().unwrap();
     group.into_iter().for_each(|future| block_on(future).unwrap());
     block_on(later.durable()).unwrap();
     let store = KvPersistence::open(engine).unwrap();

@@ -51,6 +51,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                 let id = SessionId(epoch.0);
                 let row = SessionRow::new(open.client_id.into(), epoch, open.expiry);
                 self.put(client, &ClientPointer(id));
+                self.note_made(id);
                 self.set_live(id, Some(row.clone()));
                 (id, row)
             }

@@ -234,6 +234,11 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         self.pending.numbers.given.push((id, seq));
     }
 
+    /// A session is made that never was.
+    pub(super) fn note_made(&mut self, id: SessionId) {
+        self.pending.numbers.made.push(id);
+    }
+
     /// What the live session is from now on; `None`: it is gone.
     pub(super) fn set_live(&mut self, id: SessionId, row: Option<SessionRow>) {
         let before = self.pending.sessions.get(&id).map_or(Before::Unknown, |held| held.before);

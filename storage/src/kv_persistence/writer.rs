@@ -85,6 +85,24 @@ pub(super) struct Pace {
     patience: Duration,
 }
 
+impl Pace {
+    /// How long a group of so many waits for more.
+    fn wait(&self, has: usize, a_sync_is_under_way: bool, deadline: Instant) -> Wait {
+        if a_sync_is_under_way {
+            Wait::UntilNudged
+        } else if has < self.expected {
+            Wait::Until(deadline)
+        } else {
+            Wait::No
+        }
+    }
+
+    /// How many more are worth to be woken for: who is woken for each of them orders nothing else.
+    fn enough(&self, has: usize) -> usize {
+        self.expected.saturating_sub(has).max(self.expected / 4).max(1)
+    }
+}
+
 /// A group whose batches have their places: who waits for its commit.
 pub(super) struct Group {
     pledge: Pledge,
@@ -138,7 +156,9 @@ impl<K: OrderedKv> Writer<K> {
         while !next.0.is_empty() {
             let (requests, bytes) = next;
             group.size = (group.size.0 + requests.len(), group.size.1 + bytes);
-            match self.kv.snapshot() {
+            // Nothing more is asked of an engine of which a sync failed meanwhile.
+            let snapshot = if self.syncer.has_failed() { Err(closed()) } else { self.kv.snapshot() };
+            match snapshot {
                 Ok(snapshot) => {
                     let room =
                         Room { for_growth: self.kv.has_room(group.size.1), max_retained: self.max_retained };
@@ -151,23 +171,14 @@ impl<K: OrderedKv> Writer<K> {
                 }
                 Err(error) => requests.into_iter().for_each(|request| refuse(request, &error)),
             }
-            let (has, expected) = (group.size.0, self.pace.expected);
+            let has = group.size.0;
             let is_full = has >= self.max_group.0 || group.size.1 >= self.max_group.1;
-            if is_full || (has >= expected && !self.syncer.is_busy()) {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.pace.patience);
+            let wait = || self.pace.wait(has, self.syncer.is_busy(), deadline);
+            if is_full || matches!(wait(), Wait::No) {
                 break;
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.pace.patience);
-            // Who is woken for each of them orders nothing else.
-            let enough = expected.saturating_sub(has).max(expected / 4).max(1);
-            next = self.life.requests.take_more(enough, || {
-                if self.syncer.is_busy() {
-                    Wait::UntilNudged
-                } else if has < expected {
-                    Wait::Until(deadline)
-                } else {
-                    Wait::No
-                }
-            });
+            next = self.life.requests.take_more(self.pace.enough(has), wait);
         }
         let numbers = pending.take_numbers();
         (pending.into_batch(), numbers)
