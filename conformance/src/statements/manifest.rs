@@ -88,9 +88,10 @@ pub fn has_test(source: &str, name: &str) -> bool {
 }
 
 impl Statement {
-    /// The part of the standard that a report lists it under: `3.1`, `4.7`.
+    /// The part of the standard that a report lists it under: `3.1`, `4.7`; of several (`3.4-3.7`) the first.
     pub fn chapter(&self) -> String {
-        self.section.split('.').take(2).collect::<Vec<_>>().join(".")
+        let first = self.section.split('-').next().unwrap_or_default();
+        first.split('.').take(2).collect::<Vec<_>>().join(".")
     }
 }
 
@@ -113,6 +114,15 @@ mod tests {
             "#[cfg(windows)]\n#[test]\nfn one() {}",
         ] {
             assert!(!has_test(none, "one"), "{none}");
+        }
+    }
+
+    #[test]
+    fn every_statement_stands_under_a_part_of_the_standard() {
+        for statement in FILES.iter().flat_map(|(version, _, _)| statements(*version)) {
+            let chapter = statement.chapter();
+            let numbers: Vec<_> = chapter.split('.').map(str::parse::<u8>).collect();
+            assert!(matches!(numbers[..], [Ok(_), Ok(_)]), "{}: {chapter}", statement.id);
         }
     }
 
