@@ -21,6 +21,8 @@ pub(crate) use ending::{end, failure, interrupted};
 
 /// How long a session of a command's own outlives a connection: longer than the attempts to make another.
 const OWN_SESSION_SECS: u32 = 300;
+/// The same of a command that never gives up. Its last DISCONNECT ends the session; one that is killed leaves it so long.
+const OWN_LONG_SESSION_SECS: u32 = 24 * 3600;
 
 /// What a client's flags come to.
 #[derive(Debug)]
@@ -94,10 +96,12 @@ impl Setup {
 
     /// Gives a command that publishes at QoS 2 a session for its lifetime: a message is ended over a new connection then,
     /// and not sent anew. With `-c` and `-x` it has one. Before 5.0 there is none that ends by itself.
-    pub(crate) fn with_own_session(mut self, qos: QoS, session: &SessionFlags) -> Setup {
+    /// `for_ever`: it never gives up.
+    pub(crate) fn with_own_session(mut self, qos: QoS, session: &SessionFlags, for_ever: bool) -> Setup {
         let asked = session.session_expiry_interval.is_some() || self.options.session_expiry_secs > 0;
         if qos == QoS::ExactlyOnce && self.options.version.is_v5() && !asked {
-            self.options.session_expiry_secs = OWN_SESSION_SECS;
+            self.options.session_expiry_secs =
+                if for_ever { OWN_LONG_SESSION_SECS } else { OWN_SESSION_SECS };
             self.own_session = true;
         }
         self

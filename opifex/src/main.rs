@@ -30,6 +30,7 @@ mod listener;
 mod logging;
 mod signals;
 mod throttle;
+mod turns;
 #[cfg(feature = "websocket")]
 mod websocket;
 

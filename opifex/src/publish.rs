@@ -36,7 +36,7 @@ const COMMAND: Command =
 /// Publishes what the flags say.
 pub(crate) fn run(args: &PubArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::new(&COMMAND, &args.server, &args.url, &args.session)?;
-    let mut setup = setup.with_own_session(args.qos.0, &args.session);
+    let mut setup = setup.with_own_session(args.qos.0, &args.session, args.stdin_line);
     setup.options.max_inflight = max_inflight(args.max_inflight, setup.options.version);
     let template = Template {
         topic: topic(args.topic.as_ref(), args.url.url.as_ref())?,

@@ -31,7 +31,7 @@ const COMMAND: Command = Command {
 /// Publishes the request and prints the answer.
 pub(crate) fn run(args: &RrArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::new(&COMMAND, &args.server, &args.url, &args.session)?;
-    let setup = setup.with_own_session(args.qos.0, &args.session);
+    let setup = setup.with_own_session(args.qos.0, &args.session, false);
     let message = Message {
         topic: topic(args.topic.as_ref(), args.url.url.as_ref())?,
         payload: payload(&args.message)?,

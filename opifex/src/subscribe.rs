@@ -18,6 +18,7 @@ use crate::client::{Command, Connected, Setup, failure, interrupted, patience, u
 use crate::failure::Failure;
 use crate::print::{Output, Printer};
 use crate::signals::Signals;
+use crate::turns::Turns;
 
 /// The flag, if one asks for 5.0.
 fn wants_v5(choice: &ChoiceFlags) -> Option<&'static str> {
@@ -129,13 +130,13 @@ impl Subscriber<'_> {
         if self.args.exit_after_subscribing {
             return Ok(());
         }
+        let mut turns = Turns::default();
         loop {
             // A stream that is never empty yields to nobody: neither a signal nor the time would end it.
             consume_budget().await;
             let received = tokio::select! {
                 biased;
-                received = next(&mut others) => received,
-                received = next(&mut messages) => received,
+                received = turns.either(next(&mut others), next(&mut messages)) => received,
                 // Nothing else has come: what is printed is shown.
                 () = std::future::ready(()), if self.output.is_pending() => {
                     if self.flush()? {
