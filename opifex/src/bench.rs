@@ -30,6 +30,7 @@ mod plan;
 mod progress;
 mod publisher;
 mod report;
+mod server_process;
 mod stamp;
 mod subscriber;
 mod wire;
@@ -40,6 +41,7 @@ use plan::{Length, Plan};
 use progress::Bar;
 use publisher::Publisher;
 use report::Report;
+use server_process::Usage;
 use subscriber::{Account, Subscriber};
 use wire::{Login, Refused, Wire};
 
@@ -117,6 +119,8 @@ struct End {
     is_settled: bool,
     /// The generator's share of a processor in the measured part.
     cpu_percent: Option<f64>,
+    /// What the server had used when measuring began and when all was delivered, and the messages by then.
+    server: Option<[(Usage, u64); 2]>,
 }
 
 /// The connections of a run before it begins.
@@ -180,6 +184,7 @@ impl Run {
                 }
             }
         }
+        end.server = end.server.and_then(|[begin, _]| Some([begin, self.server_usage()?]));
         bar.say("closing");
         board.stop();
         let accounts = self.accounts(subscribers).await;
@@ -238,6 +243,7 @@ impl Run {
         let mut moved = (0, Instant::now());
         let mut acknowledged = (0, Instant::now());
         let mut meter = Meter::begin();
+        let mut server = self.server_usage();
         let mut warms_up = true;
         while is_settled {
             tokio::select! {
@@ -258,7 +264,7 @@ impl Run {
                 () = sleep(TICK) => {
                     bar.show(board, &self.plan);
                     if warms_up && board.now() >= board.measure_from.load(Relaxed) {
-                        (warms_up, meter) = (false, Meter::begin());
+                        (warms_up, meter, server) = (false, Meter::begin(), self.server_usage());
                     }
                     let sent = board.sum(|publisher| &publisher.sent);
                     let ended = board.sum(|publisher| &publisher.acknowledged);
@@ -279,7 +285,18 @@ impl Run {
                 }
             }
         }
-        Ok(End { signal, is_settled, cpu_percent: meter.and_then(Meter::percent) })
+        let cpu_percent = meter.and_then(Meter::percent);
+        Ok(End { signal, is_settled, cpu_percent, server: server.map(|begin| [begin, begin]) })
+    }
+
+    /// What the server has used, and the messages by now: deliveries or, where there are none, what was sent.
+    fn server_usage(&self) -> Option<(Usage, u64)> {
+        let usage = self.plan.server?.usage()?;
+        let messages = match self.plan.copies() {
+            0 => self.board.sum(|publisher| &publisher.sent),
+            _ => self.board.received.load(Relaxed),
+        };
+        Some((usage, messages))
     }
 
     /// Waits for deliveries, as long as some come, and a moment longer.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use opifex_packet::{QoS, Version};
 
+use super::server_process::ServerProcess;
 use crate::cli::{BenchArgs, Scenario};
 use crate::client::max_inflight;
 
@@ -26,6 +27,7 @@ pub(super) struct Plan {
     /// Of topics, and of client ids.
     pub(super) prefix: String,
     pub(super) client_prefix: String,
+    pub(super) server: Option<ServerProcess>,
 }
 
 /// How long is measured.
@@ -61,6 +63,7 @@ impl Plan {
             backlog: args.backlog.into(),
             prefix,
             client_prefix,
+            server: args.server_pid.map(|id| ServerProcess::new(id.get())),
         }
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::End;
 use super::board::Board;
 use super::plan::Plan;
+use super::server_process::Usage;
 use super::subscriber::Account;
 use crate::cli::Scenario;
 
@@ -52,6 +53,11 @@ pub(super) struct Report {
     lag_us: Option<Latency>,
     /// Processor time of the generator while it published what was measured, in percent of one processor.
     generator_cpu_percent: Option<f64>,
+    /// With `--server-pid`: for each delivery (`publish`: message; `connect`: connection) from the end of the warm-up on.
+    server_cpu_us_per_message: Option<f64>,
+    server_context_switches_per_message: Option<f64>,
+    /// At the end, in front of the connections' end.
+    server_resident_bytes: Option<u64>,
 
     failed_connections: u64,
     errors: Vec<String>,
@@ -121,6 +127,11 @@ impl Report {
         let (received, receiving) = (board.measured.load(Relaxed), seconds(last_received));
         let per_second = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let (failed_connections, errors) = board.failures();
+        let of_server = |used: fn(&Usage) -> u64| {
+            let [(before, messages_before), (after, messages)] = end.server.as_ref()?;
+            let used = used(after).saturating_sub(used(before));
+            (messages > messages_before).then(|| used as f64 / (messages - messages_before) as f64)
+        };
         Report {
             scenario: match plan.scenario {
                 Scenario::Pairs => "pairs",
@@ -159,6 +170,9 @@ impl Report {
             connect_us: Latency::of(&board.connect),
             lag_us: Latency::of(&board.lag),
             generator_cpu_percent: end.cpu_percent,
+            server_cpu_us_per_message: of_server(|usage| usage.processor_nanos).map(|nanos| nanos / 1_000.0),
+            server_context_switches_per_message: of_server(|usage| usage.context_switches),
+            server_resident_bytes: end.server.map(|[_, (usage, _)]| usage.resident_bytes),
             failed_connections,
             errors,
             stopped_early: end.signal.is_some(),
@@ -240,6 +254,13 @@ impl Report {
         }
         if let Some(percent) = self.generator_cpu_percent {
             writeln!(text, "\nthe generator took {percent:.0} % of a processor")?;
+        }
+        if let (Some(micros), Some(resident)) = (self.server_cpu_us_per_message, self.server_resident_bytes) {
+            let mib = resident as f64 / f64::from(1 << 20);
+            writeln!(
+                text,
+                "the server took {micros:.3} microseconds of a processor a message, and {mib:.1} MiB of memory"
+            )?;
         }
         if self.failed_connections > 0 {
             writeln!(text, "\n{} connections failed, among them:", self.failed_connections)?;

@@ -71,6 +71,9 @@ pub(crate) struct BenchArgs {
     /// Topics are PREFIX/NUMBER [default: opifex-bench/ and a random word].
     #[arg(short, long, value_name = "PREFIX", value_parser = topic_name)]
     pub(crate) topic: Option<TopicName<'static>>,
+    /// Process id of the server, where it runs on this machine: its processor time and memory are measured, too (Linux).
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<NonZeroU32>,
     /// Print one JSON object in place of the table.
     #[arg(long)]
     pub(crate) json: bool,

@@ -295,3 +295,22 @@ fn what_cannot_begin_is_one_line() {
     let flags = ["-u", "me", "-P", "secret", "--count", "10", "--warm-up", "0"];
     ends(&broker, 0, "bench", &flags, b"");
 }
+
+#[test]
+fn what_the_server_uses_is_measured_in_its_process() {
+    let broker = Program::serve(&["--log", "warn"]);
+    let id = broker.id().to_string();
+    for (scenario, copies) in [(["pairs", "-q", "1"], 1), (["publish", "-q", "0"], 0)] {
+        let flags =
+            [&scenario[..], &["--count", "20000", "--warm-up", "100ms", "--server-pid", &id]].concat();
+        let report = report(broker.address(), 0, &flags);
+        assert_eq!(figures(&report, ["received"]), [20_000 * copies]);
+        let micros = report["server_cpu_us_per_message"].as_f64();
+        assert!(micros > Some(0.05) && micros < Some(500.0), "{report}");
+        assert!(report["server_resident_bytes"].as_u64() > Some(1 << 20), "{report}");
+        assert!(report["server_context_switches_per_message"].is_f64(), "{report}");
+    }
+    // Whoever does not say whose process it is hears nothing of it.
+    let report = report(broker.address(), 0, &["--count", "10", "--warm-up", "0"]);
+    assert_eq!(report["server_cpu_us_per_message"], Value::Null);
+}
