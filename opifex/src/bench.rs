@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use opifex_packet::{QoS, Version};
+use opifex_packet::{Publish, QoS, TopicName, Version};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -31,6 +31,7 @@ mod progress;
 mod publisher;
 mod report;
 mod server_process;
+mod share;
 mod stamp;
 mod subscriber;
 mod wire;
@@ -41,12 +42,15 @@ use plan::{Length, Plan};
 use progress::Bar;
 use publisher::Publisher;
 use report::Report;
-use server_process::Usage;
+use server_process::{ServerProcess, Usage};
 use subscriber::{Account, Subscriber};
 use wire::{Login, Refused, Wire};
 
 /// Handshakes under way at once.
 const HANDSHAKES: usize = 64;
+
+/// What is put together before it is written, of what removes retained messages.
+const CLEAN_UP_BYTES: usize = 64 * 1024;
 
 /// From the last subscription to the first message.
 const RUN_UP: Duration = Duration::from_millis(50);
@@ -66,6 +70,9 @@ const LINGER: Duration = Duration::from_millis(250);
 
 /// So long behind the end what was due before goes out.
 const OVERTIME: Duration = Duration::from_secs(5);
+
+/// From the last connection of those that are idle to the look at the server's memory.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Nothing moves for so long: the broker hangs. The lowest rate is a message a second.
 const STUCK: Duration = Duration::from_secs(20);
@@ -92,6 +99,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
     };
     let runtime =
         runtime.enable_all().build().context("cannot start the runtime").map_err(Failure::Runtime)?;
+    crate::descriptors::raise_limit();
     let server = place.to_string().trim_start_matches("mqtt://").to_owned();
     let (report, signal) = runtime.block_on(Run::new(plan, login, number).go(server))?;
     match args.json {
@@ -119,9 +127,35 @@ struct End {
     is_settled: bool,
     /// The generator's share of a processor in the measured part.
     cpu_percent: Option<f64>,
-    /// What the server had used when measuring began and when all was delivered, and the messages by then.
-    server: Option<[(Usage, u64); 2]>,
+    /// When measuring began and when all was delivered (or published, where it is delivered later).
+    server: Option<Span>,
+    /// Around what the server has to remember, with how much that is.
+    stored: Option<Span>,
+    delivering: Option<Delivering>,
 }
+
+/// What the server had used at a begin and at an end, and the messages by then.
+type Span = [(Usage, u64); 2];
+
+/// The second part of a run that delivers later.
+struct Delivering {
+    seconds: f64,
+    server: Option<Span>,
+}
+
+/// What a connection is made for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Publish,
+    Subscribe,
+    /// Subscribes and goes, and leaves its session behind.
+    Leave,
+    /// Goes on with that session.
+    Return,
+}
+
+/// The tasks of subscribers, with their numbers.
+type Subscribers = JoinSet<(usize, (Account, anyhow::Result<()>))>;
 
 /// The connections of a run before it begins.
 #[derive(Default)]
@@ -140,16 +174,22 @@ impl Run {
         let mut signals = Signals::new()?;
         let bar = Bar::new();
         bar.say("connecting");
+        let empty = self.plan.server.and_then(ServerProcess::usage);
         let connections = tokio::select! {
-            connections = self.connect() => connections.map_err(not_begun)?,
+            connections = self.connect(self.parts()) => connections.map_err(not_begun)?,
             signal = signals.next() => return Err(Failure::runtime(anyhow!("{signal} before the first message"))),
         };
         let (plan, board) = (&self.plan, &self.board);
 
         let mut subscribers = JoinSet::new();
-        for (index, wire) in connections.subscribers {
-            let subscriber = Subscriber::new(index, wire, Arc::clone(board), Arc::clone(plan));
-            subscribers.spawn(async move { (index, subscriber.run().await) });
+        self.begin(&mut subscribers, connections.subscribers);
+        let mut stored = None;
+        if matches!(plan.scenario, Scenario::Idle | Scenario::Random) {
+            sleep(SETTLE).await;
+            let full = plan.server.and_then(ServerProcess::usage);
+            let kept =
+                if plan.scenario == Scenario::Idle { plan.subscribers as u64 } else { plan.topics.into() };
+            stored = empty.zip(full).map(|(empty, full)| [(empty, 0), (full, kept)]);
         }
         let start = board.now() + RUN_UP.as_nanos() as u64;
         let measure_from = start + plan.warm_up.as_nanos() as u64;
@@ -175,7 +215,18 @@ impl Run {
         let pacer = pacer::start(Arc::clone(board), Arc::clone(plan));
 
         let mut end = self.wait_for(&mut publishers, &mut signals, &bar).await?;
-        if end.is_settled {
+        end.stored = stored;
+        if end.is_settled && plan.delivers_later() {
+            end.server = end.server.and_then(|[begin, _]| Some([begin, self.server_usage()?]));
+            end.stored = end.server;
+            tokio::select! {
+                delivering = self.deliver(&mut subscribers, &bar) => end.delivering = Some(delivering?),
+                signal = signals.next() => {
+                    end.signal.get_or_insert(signal);
+                    end.is_settled = false;
+                }
+            }
+        } else if end.is_settled {
             tokio::select! {
                 () = self.wait_for_deliveries(&bar) => {}
                 signal = signals.next() => {
@@ -184,7 +235,9 @@ impl Run {
                 }
             }
         }
-        end.server = end.server.and_then(|[begin, _]| Some([begin, self.server_usage()?]));
+        if !plan.delivers_later() {
+            end.server = end.server.and_then(|[begin, _]| Some([begin, self.server_usage()?]));
+        }
         bar.say("closing");
         board.stop();
         let accounts = self.accounts(subscribers).await;
@@ -192,42 +245,122 @@ impl Run {
         // It looks at the board some thousand times a second.
         pacer.join().map_err(|_| Failure::runtime(anyhow!("the pacer failed")))?;
         bar.clear();
+        if let Err(error) = self.clean_up().await {
+            board.fail("the end", &error);
+        }
         let report = Report::new(plan, board, &accounts, server, &end);
         Ok((report, end.signal))
     }
 
-    /// Makes all connections and subscriptions. The first failure is the run's.
-    async fn connect(&self) -> anyhow::Result<Connections> {
-        let (plan, board) = (&self.plan, &self.board);
+    /// The connections in front of the first message.
+    fn parts(&self) -> Vec<(usize, Part)> {
+        let plan = &self.plan;
+        let publishers = if plan.scenario == Scenario::Connect { 0 } else { plan.publishers };
+        let of_subscribers = match plan.scenario {
+            Scenario::Offline => Some(Part::Leave),
+            Scenario::Retained => None,
+            _ => Some(Part::Subscribe),
+        };
+        let subscribers =
+            of_subscribers.into_iter().flat_map(|part| (0..plan.subscribers).map(move |index| (index, part)));
+        subscribers.chain((0..publishers).map(|index| (index, Part::Publish))).collect()
+    }
+
+    /// Makes these connections and their subscriptions. The first failure is the run's.
+    async fn connect(&self, parts: Vec<(usize, Part)>) -> anyhow::Result<Connections> {
         let permits = Arc::new(Semaphore::new(HANDSHAKES));
         let mut handshakes = JoinSet::new();
-        let publishers = if plan.scenario == Scenario::Connect { 0 } else { plan.publishers };
-        let publishers = (0..publishers).map(|index| (index, None));
-        let subscribers = (0..plan.subscribers).map(|index| (index, Some(plan.filter(index))));
-        for (index, filter) in subscribers.chain(publishers) {
-            let (permits, login, board) = (Arc::clone(&permits), Arc::clone(&self.login), Arc::clone(board));
-            let letter = if filter.is_some() { 's' } else { 'p' };
-            let client_id = format!("{}-{letter}{index}", plan.client_prefix);
-            let qos = plan.qos;
+        for (index, part) in parts {
+            let (permits, login) = (Arc::clone(&permits), Arc::clone(&self.login));
+            let (plan, board) = (Arc::clone(&self.plan), Arc::clone(&self.board));
             handshakes.spawn(async move {
                 let _permit = permits.acquire_owned().await?;
+                let letter = if part == Part::Publish { 'p' } else { 's' };
+                let client_id = format!("{}-{letter}{index}", plan.client_prefix);
                 let begin = board.now();
-                let mut wire = Wire::connect(&login, &client_id).await?;
+                let mut wire = match part {
+                    Part::Publish | Part::Subscribe => Wire::connect(&login, &client_id).await?,
+                    Part::Leave | Part::Return => Wire::resume(&login, &client_id).await?,
+                };
                 record(&board.connect, &mut vec![board.now() - begin]);
-                if let Some(filter) = &filter {
-                    wire.subscribe(filter, qos).await?;
+                if matches!(part, Part::Subscribe | Part::Leave) {
+                    wire.subscribe(&plan.filters(index), plan.qos).await?;
                 }
-                anyhow::Ok((index, filter.is_some(), wire))
+                if part == Part::Leave {
+                    wire.close().await;
+                    return Ok(None);
+                }
+                anyhow::Ok(Some((index, part, wire)))
             });
         }
         let mut connections = Connections::default();
         while let Some(joined) = handshakes.join_next().await {
-            let (index, subscribes, wire) = joined.context("a handshake failed")??;
-            let connections =
-                if subscribes { &mut connections.subscribers } else { &mut connections.publishers };
-            connections.push((index, wire));
+            match joined.context("a handshake failed")?? {
+                Some((index, Part::Publish, wire)) => connections.publishers.push((index, wire)),
+                Some((index, _, wire)) => connections.subscribers.push((index, wire)),
+                None => {}
+            }
         }
         Ok(connections)
+    }
+
+    /// Has these subscribers receive.
+    fn begin(&self, subscribers: &mut Subscribers, connections: Vec<(usize, Wire)>) {
+        for (index, wire) in connections {
+            let subscriber = Subscriber::new(index, wire, Arc::clone(&self.board), Arc::clone(&self.plan));
+            subscribers.spawn(async move { (index, subscriber.run().await) });
+        }
+    }
+
+    /// Has the subscribers come, and waits for what was published before.
+    async fn deliver(&self, subscribers: &mut Subscribers, bar: &Bar) -> Result<Delivering, Failure> {
+        let (plan, board) = (&self.plan, &self.board);
+        bar.say("delivering");
+        let before = plan.server.and_then(ServerProcess::usage);
+        let begin = board.now();
+        let part = if plan.scenario == Scenario::Offline { Part::Return } else { Part::Subscribe };
+        let parts = (0..plan.subscribers).map(|index| (index, part)).collect();
+        let connections = self.connect(parts).await.map_err(not_begun)?;
+        self.begin(subscribers, connections.subscribers);
+        self.wait_for_deliveries(bar).await;
+        let after = plan.server.and_then(ServerProcess::usage);
+        let seconds = board.last_measured.load(Relaxed).saturating_sub(begin) as f64 / 1e9;
+        let received = board.received.load(Relaxed);
+        Ok(Delivering {
+            seconds,
+            server: before.zip(after).map(|(before, after)| [(before, 0), (after, received)]),
+        })
+    }
+
+    /// Removes what the run has left on the server: sessions and retained messages.
+    async fn clean_up(&self) -> anyhow::Result<()> {
+        let (plan, board) = (&self.plan, &self.board);
+        match plan.scenario {
+            Scenario::Offline => {
+                for index in 0..plan.subscribers {
+                    Wire::connect(&self.login, &format!("{}-s{index}", plan.client_prefix))
+                        .await?
+                        .close()
+                        .await;
+                }
+            }
+            Scenario::Retained => {
+                let mut wire = Wire::connect(&self.login, &format!("{}-c", plan.client_prefix)).await?;
+                for (publisher, progress) in board.publishers.iter().enumerate() {
+                    for number in 0..progress.sent.load(Relaxed) {
+                        let topic = TopicName::new(plan.retained_topic(publisher, number))?;
+                        wire.send(Publish { retain: true, ..Publish::new(topic, &[][..]) });
+                        if wire.out.len() > CLEAN_UP_BYTES {
+                            wire.flush().await?;
+                        }
+                    }
+                }
+                wire.flush().await?;
+                wire.close().await;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Waits until all publishers have sent what they had to send, and what they are owed is there. The second signal ends
@@ -286,7 +419,8 @@ impl Run {
             }
         }
         let cpu_percent = meter.and_then(Meter::percent);
-        Ok(End { signal, is_settled, cpu_percent, server: server.map(|begin| [begin, begin]) })
+        let server = server.map(|begin| [begin, begin]);
+        Ok(End { signal, is_settled, cpu_percent, server, stored: None, delivering: None })
     }
 
     /// What the server has used, and the messages by now: deliveries or, where there are none, what was sent.
@@ -294,6 +428,7 @@ impl Run {
         let usage = self.plan.server?.usage()?;
         let messages = match self.plan.copies() {
             0 => self.board.sum(|publisher| &publisher.sent),
+            _ if self.plan.delivers_later() => self.board.sum(|publisher| &publisher.sent),
             _ => self.board.received.load(Relaxed),
         };
         Some((usage, messages))
@@ -330,10 +465,7 @@ impl Run {
     }
 
     /// Ends the subscribers and takes their accounts.
-    async fn accounts(
-        &self,
-        mut subscribers: JoinSet<(usize, (Account, anyhow::Result<()>))>,
-    ) -> Vec<Account> {
+    async fn accounts(&self, mut subscribers: Subscribers) -> Vec<Account> {
         let mut accounts = Vec::new();
         let all = async {
             while let Some(joined) = subscribers.join_next().await {

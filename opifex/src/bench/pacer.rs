@@ -19,7 +19,8 @@ const LONGEST: Duration = Duration::from_millis(50);
 pub(super) fn start(board: Arc<Board>, plan: Arc<Plan>) -> JoinHandle<()> {
     thread::spawn(move || {
         let start = board.start.load(Relaxed);
-        let publishers = plan.publishers as u64;
+        // There may be none.
+        let publishers = (plan.publishers as u64).max(1);
         let mut woken = 0;
         let mut begun = false;
         while !board.is_stopped() {

@@ -11,9 +11,10 @@ use opifex_packet::{Delivery, Packet, PacketId, Publish, Pubrel, QoS, ReasonCode
 use tokio::time::sleep;
 
 use super::board::{Board, Progress, record};
-use super::plan::Plan;
+use super::plan::{Plan, TOPIC_DIGITS};
 use super::stamp::Stamp;
 use super::wire::Wire;
+use crate::cli::Scenario;
 
 /// So much is put together before it is written.
 const BATCH_BYTES: usize = 32 * 1024;
@@ -32,6 +33,8 @@ pub(super) struct Publisher {
     packet: Vec<u8>,
     id_at: Option<usize>,
     payload_at: usize,
+    /// ... and the number in its topic, where that has one.
+    digits_at: Option<usize>,
 
     number: u64,
     measured: u64,
@@ -80,10 +83,16 @@ impl Publisher {
         let payload = vec![b'.'; plan.size];
         let publish = Publish {
             delivery: Delivery::new(plan.qos, PacketId::MIN),
+            retain: plan.scenario == Scenario::Retained,
             ..Publish::new(TopicName::new(plan.topic(index))?, payload)
         };
         let mut packet = Vec::new();
         let id_at = publish.encode_with_id_offset(plan.version, &mut packet);
+        let front = &packet[..packet.len() - plan.size];
+        let topic = plan.topic(index);
+        // Behind one to five bytes of fixed header and two of length.
+        let topic_at = front.windows(topic.len()).position(|window| window == topic.as_bytes());
+        let digits_at = plan.digits_at(index).and_then(|at| Some(topic_at? + at));
         let flights = Flights {
             due: vec![0; usize::from(window) + 1],
             free: (1..=window).filter_map(PacketId::new).collect(),
@@ -96,6 +105,7 @@ impl Publisher {
             payload_at: packet.len() - plan.size,
             packet,
             id_at,
+            digits_at,
             number: 0,
             measured: 0,
             ended: false,
@@ -172,6 +182,10 @@ impl Publisher {
                 let Some(id) = self.flights.take(due) else { break Pause::Acknowledgement };
                 self.packet[id_at..id_at + 2].copy_from_slice(&id.get().to_be_bytes());
             }
+            if let Some(at) = self.digits_at {
+                let number = self.plan.topic_number(self.index, self.number);
+                write_digits(&mut self.packet[at..at + TOPIC_DIGITS], number);
+            }
             let stamp = Stamp { run: board.run, publisher: self.index as u32, number: self.number, due };
             stamp.write(&mut self.packet[self.payload_at..]);
             self.wire.out.extend_from_slice(&self.packet);
@@ -246,6 +260,14 @@ impl Publisher {
             record(&board.acknowledgement, &mut flights.latencies);
         }
         Ok(())
+    }
+}
+
+/// Writes a number over digits, zeros in front.
+fn write_digits(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 

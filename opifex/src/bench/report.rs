@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::End;
 use super::board::Board;
 use super::plan::Plan;
 use super::server_process::Usage;
+use super::share::{self, Share};
 use super::subscriber::Account;
+use super::{End, Span};
 use crate::cli::Scenario;
 
 /// The figures of a run. Times are microseconds unless their name says otherwise.
@@ -58,10 +59,23 @@ pub(super) struct Report {
     server_context_switches_per_message: Option<f64>,
     /// At the end, in front of the connections' end.
     server_resident_bytes: Option<u64>,
+    /// By how much it grew for each: message (`offline`, `retained`), connection (`idle`), subscription (`random`).
+    server_resident_bytes_each: Option<f64>,
+    /// What `offline` and `retained` had published, on its way to the subscribers; all above is of the publishing then, except
+    /// `received`.
+    delivering: Option<Delivering>,
 
     failed_connections: u64,
     errors: Vec<String>,
     stopped_early: bool,
+}
+
+/// The second part of a run that delivers later.
+#[derive(Debug, Serialize)]
+struct Delivering {
+    seconds: f64,
+    per_second: f64,
+    server_cpu_us_per_message: Option<f64>,
 }
 
 /// A distribution of times.
@@ -118,20 +132,37 @@ impl Report {
             duplicates += ledger.duplicates();
             reordered += ledger.reordered();
         }
+        for publisher in (0..plan.publishers).filter(|_| plan.is_shared) {
+            let shares = || accounts.iter().filter_map(|account| account.share_of(publisher));
+            let sent = board.publishers[publisher].sent.load(Relaxed);
+            let (missing, twice) = share::lost_and_duplicates(shares(), sent);
+            // What has not been waited for is not lost.
+            lost += if end.is_settled { missing } else { 0 };
+            duplicates += twice;
+            reordered += if plan.is_ordered() { shares().map(Share::reordered).sum() } else { 0 };
+        }
         let measure_from = board.measure_from.load(Relaxed);
         let last_sent = board.publishers.iter().map(|publisher| publisher.last_measured.load(Relaxed)).max();
         let last_received = board.last_measured.load(Relaxed);
         let seconds = |last: u64| last.saturating_sub(measure_from) as f64 / 1e9;
         let (sent, sending) =
             (board.sum(|publisher| &publisher.sent_measured), seconds(last_sent.unwrap_or(0)));
-        let (received, receiving) = (board.measured.load(Relaxed), seconds(last_received));
+        let receiving =
+            end.delivering.as_ref().map_or(seconds(last_received), |delivering| delivering.seconds);
+        let received = board.measured.load(Relaxed);
         let per_second = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let (failed_connections, errors) = board.failures();
-        let of_server = |used: fn(&Usage) -> u64| {
-            let [(before, messages_before), (after, messages)] = end.server.as_ref()?;
+        let of_server = |span: &Option<Span>, used: fn(&Usage) -> u64| {
+            let [(before, messages_before), (after, messages)] = span.as_ref()?;
             let used = used(after).saturating_sub(used(before));
             (messages > messages_before).then(|| used as f64 / (messages - messages_before) as f64)
         };
+        let delivering = end.delivering.as_ref().map(|delivering| Delivering {
+            seconds: delivering.seconds,
+            per_second: per_second(board.received.load(Relaxed), delivering.seconds),
+            server_cpu_us_per_message: of_server(&delivering.server, |usage| usage.processor_nanos)
+                .map(|nanos| nanos / 1_000.0),
+        });
         Report {
             scenario: match plan.scenario {
                 Scenario::Pairs => "pairs",
@@ -139,6 +170,10 @@ impl Report {
                 Scenario::FanOut => "fan-out",
                 Scenario::Publish => "publish",
                 Scenario::Connect => "connect",
+                Scenario::Random => "random",
+                Scenario::Offline => "offline",
+                Scenario::Retained => "retained",
+                Scenario::Idle => "idle",
             },
             server,
             mqtt: match plan.version.level() {
@@ -151,7 +186,11 @@ impl Report {
             subscribers: plan.subscribers,
             payload_bytes: plan.size,
             rate: plan.rate,
-            measured_seconds: sending.max(receiving),
+            measured_seconds: if end.delivering.is_some() {
+                sending + receiving
+            } else {
+                sending.max(receiving)
+            },
             sent,
             sent_per_second: per_second(sent, sending),
             received,
@@ -165,14 +204,18 @@ impl Report {
             reordered,
             foreign: board.foreign.load(Relaxed),
             unsent: unsent(plan, board),
-            delivery_us: Latency::of(&board.delivery),
+            // How long a message waits for a client that is away is nobody's latency.
+            delivery_us: Latency::of(&board.delivery).filter(|_| !plan.delivers_later()),
             acknowledgement_us: Latency::of(&board.acknowledgement),
             connect_us: Latency::of(&board.connect),
             lag_us: Latency::of(&board.lag),
             generator_cpu_percent: end.cpu_percent,
-            server_cpu_us_per_message: of_server(|usage| usage.processor_nanos).map(|nanos| nanos / 1_000.0),
-            server_context_switches_per_message: of_server(|usage| usage.context_switches),
+            server_cpu_us_per_message: of_server(&end.server, |usage| usage.processor_nanos)
+                .map(|nanos| nanos / 1_000.0),
+            server_context_switches_per_message: of_server(&end.server, |usage| usage.context_switches),
             server_resident_bytes: end.server.map(|[_, (usage, _)]| usage.resident_bytes),
+            server_resident_bytes_each: of_server(&end.stored, |usage| usage.resident_bytes),
+            delivering,
             failed_connections,
             errors,
             stopped_early: end.signal.is_some(),
@@ -181,6 +224,9 @@ impl Report {
 
     /// Whether all was kept that the QoS promises.
     pub(super) fn is_good(&self) -> bool {
+        if self.scenario == "idle" {
+            return self.failed_connections == 0;
+        }
         let kept = match self.qos {
             0 => self.duplicates == 0,
             1 => self.lost == 0,
@@ -206,6 +252,11 @@ impl Report {
         if *scenario == "connect" {
             writeln!(text, "connect: {publishers} at a time, MQTT {mqtt}, {server}\n")?;
             writeln!(text, "{:<16}{:>12}{:>14.0} a second", "connections", self.sent, self.sent_per_second)?;
+        } else if *scenario == "idle" {
+            writeln!(
+                text,
+                "idle: {subscribers} connections with a subscription each, MQTT {mqtt}, {server}"
+            )?;
         } else {
             let who = format!("{publishers} publishers, {subscribers} subscribers");
             writeln!(text, "{scenario}: {who}, QoS {qos}, {payload_bytes} bytes, MQTT {mqtt}, {server}\n")?;
@@ -261,6 +312,17 @@ impl Report {
                 text,
                 "the server took {micros:.3} microseconds of a processor a message, and {mib:.1} MiB of memory"
             )?;
+        }
+        if let Some(bytes) = self.server_resident_bytes_each {
+            let each = match *scenario {
+                "idle" => "connection",
+                "random" => "subscription",
+                _ => "message that is kept",
+            };
+            writeln!(text, "its memory grew by {bytes:.0} bytes for each {each}")?;
+        }
+        if let Some(micros) = self.delivering.as_ref().and_then(|part| part.server_cpu_us_per_message) {
+            writeln!(text, "delivering later took it {micros:.3} microseconds a message")?;
         }
         if self.failed_connections > 0 {
             writeln!(text, "\n{} connections failed, among them:", self.failed_connections)?;

@@ -7,8 +7,9 @@ use anyhow::bail;
 use opifex_packet::{Delivery, Packet, Puback, Pubcomp, Pubrec};
 
 use super::board::{Board, record};
-use super::ledger::Ledger;
+use super::ledger::{Came, Ledger};
 use super::plan::Plan;
+use super::share::Share;
 use super::stamp::Stamp;
 use super::wire::Wire;
 
@@ -24,7 +25,9 @@ pub(super) struct Subscriber {
 pub(super) struct Account {
     /// The publishers whose messages it gets, and its ledger of each.
     first: usize,
-    pub(super) ledgers: Vec<Ledger>,
+    ledgers: Vec<Ledger>,
+    /// In place of ledgers where each message goes to one subscriber.
+    shares: Vec<Share>,
     /// Of the read that is being taken in: numbers that are accounted for by publisher, the publishers with any, and
     /// latencies.
     news: Vec<u64>,
@@ -42,7 +45,8 @@ impl Subscriber {
         let account = Account {
             first: publishers.start,
             news: vec![0; publishers.len()],
-            ledgers: publishers.map(|_| Ledger::default()).collect(),
+            ledgers: publishers.clone().filter(|_| !plan.is_shared).map(|_| Ledger::default()).collect(),
+            shares: publishers.filter(|_| plan.is_shared).map(|_| Share::default()).collect(),
             touched: Vec::new(),
             latencies: Vec::new(),
             received: 0,
@@ -110,12 +114,18 @@ impl Account {
     fn came(&mut self, stamp: Option<Stamp>, run: u32, now: u64, measure_from: u64) {
         let stamp = stamp.filter(|stamp| stamp.run == run);
         let nth = stamp.and_then(|stamp| (stamp.publisher as usize).checked_sub(self.first));
-        let (Some(stamp), Some(nth)) = (stamp, nth.filter(|nth| *nth < self.ledgers.len())) else {
+        let (Some(stamp), Some(nth)) = (stamp, nth.filter(|nth| *nth < self.news.len())) else {
             self.foreign += 1;
             return;
         };
         self.received += 1;
-        let came = self.ledgers[nth].came(stamp.number);
+        let came = match self.shares.get_mut(nth) {
+            Some(share) => {
+                let is_new = share.came(stamp.number);
+                Came { passed: u64::from(is_new), is_new }
+            }
+            None => self.ledgers[nth].came(stamp.number),
+        };
         self.distinct += u64::from(came.is_new);
         if came.passed > 0 {
             if self.news[nth] == 0 {
@@ -149,5 +159,10 @@ impl Account {
     /// The publishers' numbers with the ledger of each.
     pub(super) fn by_publisher(&self) -> impl Iterator<Item = (usize, &Ledger)> {
         self.ledgers.iter().enumerate().map(|(nth, ledger)| (self.first + nth, ledger))
+    }
+
+    /// The same of the shares.
+    pub(super) fn share_of(&self, publisher: usize) -> Option<&Share> {
+        self.shares.get(publisher.checked_sub(self.first)?)
     }
 }

@@ -17,6 +17,11 @@ Examples:
   opifex bench fan-in --publishers 1000 --rate 1000    a thousand publishers, one subscriber
   opifex bench publish -q 1 -s 1024 --count 100000     100,000 messages of 1 KiB that nobody subscribes to
   opifex bench connect --publishers 50                 connections, 50 at a time
+  opifex bench fan-in --subscribers 4 --shared -q 1    four subscribers that share what comes
+  opifex bench random --topics 100000                  random topics among 100,000 subscriptions
+  opifex bench offline -q 1 --count 100000             100,000 messages for a client that is away, and then is not
+  opifex bench retained --count 100000                 100,000 retained messages, and a subscriber to all of them
+  opifex bench idle --count 10000 --server-pid PID     what 10,000 connections that do nothing take of the server's memory
   opifex bench -h broker.lan -u me -P secret --json    another broker; one JSON object
 
 Every message carries its publisher, a number and a time: what is lost, doubled or out of order is counted. With --rate
@@ -33,13 +38,20 @@ pub(crate) struct BenchArgs {
     /// Who publishes to whom.
     #[arg(value_enum, default_value_t = Scenario::Pairs)]
     pub(crate) scenario: Scenario,
-    /// Publishers; with `connect`, connections at a time [default: 10; fan-out: 1].
+    /// Publishers; with `connect`, connections at a time [default: 10; fan-out, offline, retained: 1].
     #[arg(long, value_name = "N")]
     pub(crate) publishers: Option<NonZeroU32>,
-    /// Subscribers of fan-in and fan-out, each of which gets everything [default: fan-in 1, fan-out 10].
+    /// Subscribers of fan-in, fan-out and offline, each of which gets everything, and connections that share the subscriptions
+    /// of random [default: fan-out and random 10, else 1].
     #[arg(long, value_name = "N")]
     pub(crate) subscribers: Option<NonZeroU32>,
-    /// QoS of messages and subscriptions.
+    /// fan-in: the subscribers share what comes; each message goes to one of them.
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// random: topics, each of which has one subscription.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) topics: u32,
+    /// QoS of messages and subscriptions; offline and retained: at least 1.
     #[arg(short, long, value_name = "QOS", default_value = "0")]
     pub(crate) qos: Qos,
     /// Bytes of a payload, at least 24.
@@ -52,7 +64,8 @@ pub(crate) struct BenchArgs {
     /// How long to measure.
     #[arg(long, value_name = "DURATION", default_value = "10s", conflicts_with = "count")]
     pub(crate) duration: Period,
-    /// Measure so many messages (or connections), of all publishers together, however long it takes.
+    /// Measure so many messages (or connections), of all publishers together, however long it takes [offline, retained and idle
+    /// always do: 10000].
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<NonZeroU64>,
     /// How long to publish before that; 0: not at all.
@@ -96,6 +109,14 @@ pub(crate) enum Scenario {
     Publish,
     /// Connections that are made and ended.
     Connect,
+    /// Publishers to random topics, each of which has a subscription of its own.
+    Random,
+    /// Subscribers are away while publishers publish, and then come and take it.
+    Offline,
+    /// Publishers retain a message a topic, and then a subscriber takes all of them.
+    Retained,
+    /// Connections with a subscription each that do nothing.
+    Idle,
 }
 
 fn warm_up(text: &str) -> Result<Duration, String> {

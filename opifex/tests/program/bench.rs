@@ -314,3 +314,88 @@ fn what_the_server_uses_is_measured_in_its_process() {
     let report = report(broker.address(), 0, &["--count", "10", "--warm-up", "0"]);
     assert_eq!(report["server_cpu_us_per_message"], Value::Null);
 }
+
+#[test]
+fn each_message_of_a_shared_subscription_and_of_a_random_topic_comes_once() {
+    let broker = Program::serve(&["--log", "warn"]);
+    let scenarios: [&[&str]; 2] = [
+        &["fan-in", "--shared", "--publishers", "5", "--subscribers", "3"],
+        &["random", "--topics", "200", "--publishers", "4", "--subscribers", "3"],
+    ];
+    for scenario in scenarios {
+        for qos in ["0", "1", "2"] {
+            let flags = ["-q", qos, "--count", "900", "--warm-up", "50ms"];
+            let report = report(broker.address(), 0, &[scenario, &flags].concat());
+            assert_eq!(figures(&report, COUNTS), [900, 900, 0, 0, 0], "{scenario:?} {qos}");
+            assert_eq!(figures(&report, ["foreign"]), [0], "{scenario:?} {qos}");
+        }
+    }
+    // All of the topics have a subscriber, and each only one: what is sent to none would be lost.
+    let flags =
+        ["random", "--topics", "7", "--subscribers", "2", "--count", "100", "--warm-up", "0", "-V", "5"];
+    assert_eq!(figures(&report(broker.address(), 0, &flags), COUNTS), [100, 100, 0, 0, 0]);
+}
+
+#[test]
+fn what_is_published_for_clients_that_are_away_is_delivered_when_they_come() {
+    let broker = Program::serve(&["--log", "warn"]);
+    let id = broker.id().to_string();
+    for (flags, copies, qos) in [
+        (&["offline", "--subscribers", "2", "--publishers", "3"][..], 2, 1),
+        (&["offline", "-q", "2", "-V", "5"][..], 1, 2),
+        (&["retained", "--publishers", "3"][..], 1, 1),
+        (&["retained", "-q", "2", "-V", "5"][..], 1, 2),
+    ] {
+        let report = report(
+            broker.address(),
+            0,
+            &[flags, &["--count", "2000", "-s", "200", "--server-pid", &id]].concat(),
+        );
+        assert_eq!(figures(&report, COUNTS), [2000, 2000 * copies, 0, 0, 0], "{flags:?}");
+        assert_eq!(figures(&report, ["qos", "total_acknowledged"]), [qos, 2000]);
+        let part = |of: &Value, name: &str| of[name].as_f64().unwrap_or_else(|| panic!("{name}: {report}"));
+        assert!(part(&report["delivering"], "per_second") > 0.0);
+        assert!(part(&report["delivering"], "server_cpu_us_per_message") > 0.0);
+        assert!(part(&report, "server_resident_bytes_each") >= 0.0);
+    }
+    // Nothing is left behind.
+    let (stdout, _) = ends(&broker, 27, "sub", &["-t", "#", "-W", "1"], b"");
+    assert_eq!(String::from_utf8(stdout).unwrap(), "");
+}
+
+#[test]
+fn idle_connections_are_made_and_weighed() {
+    let broker = Program::serve(&["--log", "warn"]);
+    let id = broker.id().to_string();
+    let report = report(broker.address(), 0, &["idle", "--count", "300", "--server-pid", &id]);
+    assert_eq!(figures(&report, ["subscribers", "failed_connections"]), [300, 0]);
+    assert_eq!(report["connect_us"]["count"], 300);
+    assert!(report["server_resident_bytes_each"].as_f64() > Some(100.0), "{report}");
+    let (stdout, _) = ends(&broker, 0, "bench", &["idle", "--count", "20", "--server-pid", &id], b"");
+    let table = String::from_utf8(stdout).unwrap();
+    assert!(
+        table.starts_with("idle: 20 connections") && table.contains("bytes for each connection"),
+        "{table}"
+    );
+}
+
+/// The faulty broker has one subscriber, so a share is all.
+#[test]
+fn what_is_wrong_with_shares_is_found_out_too() {
+    let flags = |qos| {
+        ["fan-in", "--shared", "--publishers", "1", "-V", "5", "--count", "95", "--warm-up", "0", "-q", qos]
+    };
+    let cases = [
+        (Fault::Drop, "1", 1, [95, 86, 9, 0, 0]),
+        (Fault::Twice, "0", 1, [95, 104, 0, 9, 0]),
+        (Fault::Late, "1", 1, [95, 95, 0, 0, 9]),
+    ];
+    std::thread::scope(|scope| {
+        for (fault, qos, exit_code, expected) in cases {
+            scope.spawn(move || {
+                let report = report(Faulty::new(fault).address(), exit_code, &flags(qos));
+                assert_eq!(figures(&report, COUNTS), expected, "{fault:?} at QoS {qos}");
+            });
+        }
+    });
+}
