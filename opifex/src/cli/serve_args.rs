@@ -35,6 +35,7 @@ pub(crate) struct ServeArgs {
     /// Web pages that may use the WebSocket listeners beside those of the same host, such as https://example.org; * for
     /// any; may be repeated. Who is no browser is not asked.
     #[arg(long, value_name = "ORIGIN")]
+    #[allow(rustdoc::bare_urls, reason = "the command line's help shows it as it stands")]
     websocket_origin: Vec<PageOrigin>,
     /// Configuration file (TOML).
     #[arg(short, long, value_name = "FILE")]
