@@ -101,7 +101,7 @@ pub fn decode<'a>(input: &'a [u8], options: &DecodeOptions) -> Result<Decoded<'a
             if !frame.is_shortest() && connect.version.is_v5() {
                 return Err(remaining_length_is_too_long());
             }
-            Packet::Connect(connect)
+            Packet::from(connect)
         }
         PacketType::Connack => Packet::Connack(Connack::decode(reader)?),
         PacketType::Publish => Packet::Publish(Publish::decode(first_byte, reader, options.role)?),

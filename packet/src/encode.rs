@@ -38,7 +38,7 @@ impl Packet<'_> {
     /// When there are more than MQTT can count, which is 268,435,455 behind the fixed header.
     pub fn encoded_len(&self, version: Version) -> usize {
         match self {
-            Packet::Connect(packet) => encoded_len(packet, version),
+            Packet::Connect(packet) => encoded_len(&**packet, version),
             Packet::Connack(packet) => encoded_len(packet, version),
             Packet::Publish(packet) => encoded_len(packet, version),
             Packet::Puback(packet) => encoded_len(packet, version),
@@ -64,7 +64,7 @@ impl Packet<'_> {
     /// As [`encoded_len`](Packet::encoded_len).
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         match self {
-            Packet::Connect(packet) => encode(packet, version, out),
+            Packet::Connect(packet) => encode(&**packet, version, out),
             Packet::Connack(packet) => encode(packet, version, out),
             Packet::Publish(packet) => encode(packet, version, out),
             Packet::Puback(packet) => encode(packet, version, out),

@@ -29,10 +29,9 @@ fn what_a_version_does_not_have_is_not_encoded() {
     out.clear();
     let connect = Connect { password: Some(b"p"[..].into()), ..Connect::new(Version::V3_1_1, "c") };
     Packet::from(connect).encode(Version::V3_1_1, &mut out);
-    assert!(matches!(
-        decode(&out, &DecodeOptions::new(Version::V3_1_1, Role::Server)),
-        Ok(Decoded::Packet { packet: Packet::Connect(Connect { password: None, .. }), .. })
-    ));
+    let decoded = decode(&out, &DecodeOptions::new(Version::V3_1_1, Role::Server));
+    let Ok(Decoded::Packet { packet: Packet::Connect(connect), .. }) = decoded else { panic!("{decoded:?}") };
+    assert_eq!(connect.password, None);
 }
 
 #[test]

@@ -112,7 +112,7 @@ where
     R: AsyncRead + Unpin,
 {
     let connect = match first {
-        Packet::Connect(connect) => connect,
+        Packet::Connect(connect) => *connect,
         // [MQTT-3.1.0-1]
         _ => return Err(Refusal::Silent),
     };

@@ -49,7 +49,7 @@ async fn a_connection_that_is_dropped_while_it_says_goodbye_leaves_nothing_behin
         peer.subscribe("big", QoS::AtMostOnce).await;
         listener.send(publish("big", &"x".repeat(2_000), QoS::AtMostOnce)).await;
         listener.settle().await;
-        peer.send(Packet::Connect(mortal(false))).await;
+        peer.send(mortal(false)).await;
         for _ in 0..steps {
             tokio::task::yield_now().await;
         }

@@ -54,7 +54,7 @@ impl Server {
         let mut peer = self.arrives().await;
         let Packet::Connect(connect) = peer.receive().await else { panic!("no CONNECT") };
         peer.send(connack).await;
-        (peer, connect)
+        (peer, *connect)
     }
 
     pub(crate) async fn accepts(&mut self) -> Peer {

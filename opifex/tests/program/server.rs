@@ -60,7 +60,7 @@ impl Server {
         let connect = Connect::new(self.version, "");
         let mut guest = Guest { stream, received: Vec::new(), version: self.version, connect };
         match guest.receive() {
-            Some(Packet::Connect(connect)) => guest.connect = connect,
+            Some(Packet::Connect(connect)) => guest.connect = *connect,
             other => panic!("expected CONNECT, not {other:?}"),
         }
         guest
