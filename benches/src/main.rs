@@ -78,6 +78,12 @@ const CASES: &[Case] = &[
         rounds: [5, 45],
         run: publishing::fan_out_qos_1,
     },
+    Case {
+        name: "shared group QoS 1",
+        operations: publishing::SHARED_BATCH,
+        rounds: [50, 450],
+        run: publishing::shared_qos_1,
+    },
     Case { name: "connect", operations: 1, rounds: [200, 1200], run: publishing::connect_and_disconnect },
 ];
 

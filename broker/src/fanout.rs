@@ -12,8 +12,10 @@ use opifex_storage::{Message, Seq, Timestamp};
 
 use crate::outbox::{EncodedRun, Item, SHARE_PAYLOAD_FROM_BYTES, Step};
 use crate::pending::{Pending, SubscriptionIds};
-use crate::router::{Match, Matches, Table, choose};
+use crate::router::{Match, Matches};
 use crate::session::Session;
+use crate::share::Share;
+use crate::stats::DropCause;
 
 /// Encoded runs from this size on are shared by their subscribers and not copied to each.
 const SHARE_RUN_FROM_BYTES: usize = 512;
@@ -29,8 +31,9 @@ pub(crate) struct Fanout {
     kinds: Vec<Kind>,
     /// How many of `kinds` are in use; the rest are kept for their buffers.
     used: usize,
-    /// Messages for a chosen member of a shared subscription.
-    picks: Vec<(Match, Arc<Message>)>,
+    /// The messages as they are stored, where shared subscriptions matched: each goes to one member, who may have gone
+    /// before it is acknowledged.
+    for_shares: Vec<Arc<Message>>,
     qos: Option<QoS>,
     retain: bool,
     messages: usize,
@@ -62,7 +65,7 @@ impl Fanout {
         self.bytes = 0;
         self.used = 0;
         self.kind_of.clear();
-        self.picks.clear();
+        self.for_shares.clear();
         for index in 0..self.matches.singles.len() {
             let kind = match self.matches.singles[index].session.version() {
                 Some(version) => self.kind_for(index, version),
@@ -107,13 +110,7 @@ impl Fanout {
     }
 
     /// Adds a message. `topic` is its topic with an alias resolved.
-    pub(crate) fn push(
-        &mut self,
-        topic: &TopicName<'_>,
-        publish: &Publish<'_>,
-        table: &Table,
-        now: Timestamp,
-    ) {
+    pub(crate) fn push(&mut self, topic: &TopicName<'_>, publish: &Publish<'_>, now: Timestamp) {
         self.messages += 1;
         self.bytes += publish.payload.len() + topic.as_str().len();
         let properties = without_alias(&publish.properties);
@@ -138,13 +135,7 @@ impl Fanout {
             kind.run.push(&out, if kind.v5 { Version::V5_0 } else { Version::V3_1_1 });
         }
         if !self.matches.shares.is_empty() {
-            let message = Arc::new(owned_message(topic, publish, now));
-            for share in &self.matches.shares {
-                // Where receiving is checked, shares take the store's road.
-                if let Some(chosen) = choose(table, share, message.qos, |_| true) {
-                    self.picks.push((chosen, message.clone()));
-                }
-            }
+            self.for_shares.push(Arc::new(owned_message(topic, publish, now)));
         }
     }
 
@@ -187,8 +178,10 @@ impl Fanout {
                 touched.push(found.session.clone());
             }
         }
-        for (chosen, message) in self.picks.drain(..) {
-            deliver_one(&chosen, &message, self.retain, touched, step);
+        for message in self.for_shares.drain(..) {
+            for share in &self.matches.shares {
+                deliver_to_member(share, &message, self.retain, touched, step);
+            }
         }
         self.messages = 0;
         self.bytes = 0;
@@ -198,35 +191,57 @@ impl Fanout {
     }
 }
 
-/// Hands one message, of which nothing is stored for this match, to the match's session.
-pub(crate) fn deliver_one(
-    found: &Match,
+/// Hands a message to one member of a shared subscription without durable members.
+fn deliver_to_member(
+    share: &Share,
     message: &Arc<Message>,
     retain: bool,
     touched: &mut Vec<Arc<Session>>,
     step: &mut Step<'_>,
 ) {
+    for _ in 0..share.tries() {
+        // Where receiving is checked, shares take the store's road.
+        let Some(chosen) = share.choose(message.qos, |_| true) else { return };
+        if deliver_one(chosen, message, retain, touched, step) {
+            return;
+        }
+    }
+    step.tally.drop(DropCause::SessionEnded);
+}
+
+/// Hands one message, of which nothing is stored for this match, to the match's session; `false`: that has no connection.
+pub(crate) fn deliver_one(
+    found: Match,
+    message: &Arc<Message>,
+    retain: bool,
+    touched: &mut Vec<Arc<Session>>,
+    step: &mut Step<'_>,
+) -> bool {
     let qos = found.effective_qos(message.qos);
     let pending = Pending {
         message: Some(message.clone()),
         qos,
         retain: retain && found.retain_as_published,
-        ids: found.ids.clone(),
-        share: found.share.clone(),
+        ids: found.ids,
+        share: found.share,
         seq: Seq::ZERO,
         packet_id: None,
         dup: false,
     };
     let mut outbox = found.session.outbox.lock();
+    if !outbox.is_connected() {
+        return false;
+    }
     if qos == QoS::AtMostOnce {
         outbox.send_at_most_once(message, &pending, step);
-    } else if outbox.is_connected() {
-        outbox.enqueue(pending, step);
-        outbox.pump(step);
+    } else {
+        outbox.send_or_enqueue(pending, step);
     }
     if outbox.touch() {
-        touched.push(found.session.clone());
+        drop(outbox);
+        touched.push(found.session);
     }
+    true
 }
 
 /// The message of a PUBLISH as it is stored.

@@ -1,12 +1,11 @@
 //! Packet ids of messages on their way to one client: allocation, and what each id stands for. A pure table.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use opifex_packet::{PacketId, QoS};
 use opifex_storage::Seq;
 
-use crate::pending::Pending;
+use crate::pending::Orphan;
 
 /// Packet ids 1..=65535 in a circle.
 const IDS: usize = 65_535;
@@ -30,7 +29,7 @@ pub(crate) struct Entry {
     pub(crate) seq: Seq,
     pub(crate) stage: Stage,
     /// A shared subscription's message is kept until it is settled: another member gets it if this one goes.
-    pub(crate) shared: Option<Arc<Pending>>,
+    pub(crate) shared: Option<Orphan>,
 }
 
 /// What is awaited from the client.

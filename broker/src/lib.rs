@@ -35,6 +35,7 @@ mod reason;
 mod registry;
 mod router;
 mod session;
+mod share;
 mod shared;
 pub mod topic_tree;
 

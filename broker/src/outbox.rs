@@ -21,9 +21,9 @@ use opifex_packet::QoS;
 use opifex_storage::{FullPolicy, Timestamp};
 
 use crate::access::Identity;
-use crate::inflight::Inflight;
+use crate::inflight::{Inflight, Stage};
 use crate::limits::Limits;
-use crate::pending::Pending;
+use crate::pending::{Orphan, Pending};
 use crate::stats::{DropCause, Tally};
 
 /// The way to one session.
@@ -92,6 +92,16 @@ impl Outbox {
         self.link.as_ref().map_or(0, |link| link.outlet.queued_bytes())
     }
 
+    /// Sends a message to a session that is not durable, or lets it wait, within the session's limits.
+    pub(crate) fn send_or_enqueue(&mut self, pending: Pending, step: &mut Step<'_>) {
+        if !self.queue.is_empty() || !self.has_room(step.limits) {
+            self.enqueue(pending, step);
+            self.pump(step);
+        } else if let Err(pending) = self.send(pending, step) {
+            self.enqueue(pending, step);
+        }
+    }
+
     /// Queues a message for a session that is not durable, within its limits.
     pub(crate) fn enqueue(&mut self, pending: Pending, step: &mut Step<'_>) {
         let size = pending.size_bytes();
@@ -155,7 +165,7 @@ impl Outbox {
 
     /// Takes the connection away. A durable session keeps its ids for the resend; another one is over, and what it
     /// had of shared subscriptions is handed back, to go to other members.
-    pub(crate) fn detach(&mut self) -> (Option<Link>, Vec<Pending>) {
+    pub(crate) fn detach(&mut self) -> (Option<Link>, Vec<Orphan>) {
         let link = self.link.take();
         self.last_identity = link.as_ref().map(|link| link.identity.clone());
         self.replay = None;
@@ -166,12 +176,12 @@ impl Outbox {
             return (link, Vec::new());
         }
         let inflight = std::mem::take(&mut self.inflight);
-        let sent =
-            inflight.iter().filter_map(|(_, entry)| entry.shared.as_deref().cloned()).filter(|pending| {
-                // A QoS 2 message that had a packet id may have arrived.
-                pending.qos == QoS::AtLeastOnce
-            });
-        let orphans = sent.chain(queue.into_iter().filter(|pending| pending.share.is_some())).collect();
+        // A QoS 2 message that had a packet id may have arrived.
+        let sent = inflight.iter().filter(|(_, entry)| entry.stage == Stage::Puback);
+        let orphans = sent
+            .filter_map(|(_, entry)| entry.shared.clone())
+            .chain(queue.iter().filter_map(Pending::orphan))
+            .collect();
         (link, orphans)
     }
 

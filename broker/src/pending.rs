@@ -23,12 +23,24 @@ pub(crate) struct Pending {
     pub(crate) dup: bool,
 }
 
+/// A message of a shared subscription, for another member if the one that has it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Orphan {
+    pub(crate) message: Arc<Message>,
+    pub(crate) share: Arc<str>,
+}
+
 /// Subscription identifiers of one delivery; mostly none.
 pub(crate) type SubscriptionIds = Option<Box<[u32]>>;
 
 impl Pending {
     pub(crate) fn size_bytes(&self) -> usize {
         self.message.as_ref().map_or(0, |message| message.size_bytes())
+    }
+
+    /// What another member of the shared subscription would get of it.
+    pub(crate) fn orphan(&self) -> Option<Orphan> {
+        Some(Orphan { message: self.message.clone()?, share: self.share.clone()? })
     }
 
     /// A queue entry as it is to be sent, when `sent_as` is the id under which it was sent before.

@@ -2,13 +2,13 @@
 //! what the caller keeps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use opifex_packet::{QoS, SubscriptionOptions, TopicFilter, TopicName};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::pending::SubscriptionIds;
 use crate::session::Session;
+use crate::share::Share;
 use crate::topic_tree::TopicTree;
 
 /// The subscription table.
@@ -42,7 +42,7 @@ impl Eq for Subscriber {}
 /// What a subscription asks for.
 pub(crate) enum Terms {
     Single(Grant),
-    Shared(Box<Group>),
+    Shared(Arc<Share>),
 }
 
 /// The options of one subscription as granted.
@@ -51,12 +51,6 @@ pub(crate) struct Grant {
     pub(crate) options: SubscriptionOptions,
     /// The subscription identifier; 0: none.
     pub(crate) identifier: u32,
-}
-
-/// The members of a shared subscription.
-pub(crate) struct Group {
-    members: Vec<(Arc<Session>, Grant)>,
-    next: AtomicUsize,
 }
 
 /// One session that a topic goes to; overlapping subscriptions of a session are one match.
@@ -129,16 +123,12 @@ impl Router {
         };
         let Ok(plain) = TopicFilter::new(shared.filter) else { return false };
         let key = Subscriber::Group(filter.as_str().into());
-        if let Some(Terms::Shared(group)) = table.get_mut(&plain, &key) {
-            if let Some(member) = group.members.iter_mut().find(|(member, _)| Arc::ptr_eq(member, session)) {
-                member.1 = grant;
-                return true;
-            }
-            group.members.push((session.clone(), grant));
-            return false;
+        if let Some(Terms::Shared(share)) = table.get_mut(&plain, &key) {
+            return Arc::make_mut(share).join(session, grant);
         }
-        let group = Group { members: vec![(session.clone(), grant)], next: AtomicUsize::new(0) };
-        table.insert(&plain, key, Terms::Shared(Box::new(group)));
+        let mut share = Share::new(filter.as_str().into());
+        share.join(session, grant);
+        table.insert(&plain, key, Terms::Shared(Arc::new(share)));
         false
     }
 
@@ -153,13 +143,23 @@ impl Router {
         };
         let plain = TopicFilter::new(shared.filter).ok()?;
         let key = Subscriber::Group(filter.as_str().into());
-        let Some(Terms::Shared(group)) = table.get_mut(&plain, &key) else { return None };
-        let at = group.members.iter().position(|(member, _)| Arc::ptr_eq(member, session))?;
-        let (_, grant) = group.members.remove(at);
-        if group.members.is_empty() {
+        let Some(Terms::Shared(share)) = table.get_mut(&plain, &key) else { return None };
+        let share = Arc::make_mut(share);
+        let grant = share.leave(session)?;
+        if share.is_empty() {
             table.remove(&plain, &key);
         }
         Some(grant)
+    }
+
+    /// A shared subscription, by its whole filter.
+    pub(crate) fn share(&self, filter: &Arc<str>) -> Option<Arc<Share>> {
+        let whole = TopicFilter::new(filter.as_ref()).ok()?;
+        let plain = TopicFilter::new(whole.shared()?.filter).ok()?;
+        match self.table.read().get(&plain, &Subscriber::Group(filter.clone()))? {
+            Terms::Shared(share) => Some(share.clone()),
+            Terms::Single(_) => None,
+        }
     }
 
     /// Subscription filters now; a shared subscription counts once.
@@ -179,8 +179,7 @@ pub(crate) struct Publisher<'a> {
 #[derive(Default)]
 pub(crate) struct Matches {
     pub(crate) singles: Vec<Match>,
-    /// Filters of shared subscriptions that match, to be chosen from with `choose`.
-    pub(crate) shares: Vec<Arc<str>>,
+    pub(crate) shares: Vec<Arc<Share>>,
 }
 
 impl Matches {
@@ -224,7 +223,7 @@ pub(crate) fn find_matches(
                 found.singles.push(Match::new(session, grant, None));
             }
         }
-        (Subscriber::Group(filter), Terms::Shared(_)) => found.shares.push(filter.clone()),
+        (Subscriber::Group(_), Terms::Shared(share)) => found.shares.push(share.clone()),
         _ => {}
     });
     merge_overlapping(&mut found.singles);
@@ -253,53 +252,4 @@ fn merge_overlapping(matches: &mut Vec<Match>) {
         .collect();
     matches.clear();
     matches.extend(merged);
-}
-
-/// Chooses the member of a shared subscription that gets the next message: connected before offline, for QoS 1 and 2
-/// durable before not, and in turn among those who are equal. Only a member that `may` take it comes into question.
-/// `None`: nobody can take it.
-pub(crate) fn choose(
-    table: &Table,
-    share: &Arc<str>,
-    qos: QoS,
-    may: impl Fn(&Arc<Session>) -> bool,
-) -> Option<Match> {
-    let filter = TopicFilter::new(share.as_ref()).ok()?;
-    let plain = TopicFilter::new(filter.shared()?.filter).ok()?;
-    let Some(Terms::Shared(group)) = table.get(&plain, &Subscriber::Group(share.clone())) else {
-        return None;
-    };
-    let ranked = |member: &(Arc<Session>, Grant)| match may(&member.0) {
-        true => rank(member, qos),
-        false => 0,
-    };
-    let (mut best, mut equals) = (1, 0);
-    for member in &group.members {
-        let rank = ranked(member);
-        if rank > best {
-            (best, equals) = (rank, 1);
-        } else if rank == best {
-            equals += 1;
-        }
-    }
-    if equals == 0 {
-        return None;
-    }
-    let turn = group.next.fetch_add(1, Relaxed) % equals;
-    // A member that has gone between the two looks leaves its turn to the first one.
-    let mut in_turn = group.members.iter().filter(|member| ranked(member) == best);
-    let (session, grant) = in_turn.clone().nth(turn).or_else(|| in_turn.next())?;
-    Some(Match::new(session, grant, Some(share.clone())))
-}
-
-/// How well a member of a shared subscription can take a message; 0: not at all.
-fn rank((session, grant): &(Arc<Session>, Grant), qos: QoS) -> u8 {
-    let stored = session.stored.is_some() && qos.min(grant.options.qos) > QoS::AtMostOnce;
-    match (session.has_ended(), session.is_connected(), stored) {
-        (true, _, _) => 0,
-        (_, true, true) => 3,
-        (_, true, false) => 2,
-        (_, false, true) => 1,
-        (_, false, false) => 0,
-    }
 }

@@ -19,7 +19,7 @@ use crate::outbox::{Command, Step};
 use crate::pending::Pending;
 use crate::registry::Registry;
 use crate::retaining::Retaining;
-use crate::router::{LookedUp, Match, Matches, Publisher, Router, choose, find_matches};
+use crate::router::{LookedUp, Match, Matches, Publisher, Router, find_matches};
 use crate::session::Session;
 use crate::stats::{Counters, DropCause, Tally};
 use crate::store_trouble::StoreTrouble;
@@ -128,9 +128,8 @@ impl<P: Persistence> Shared<P> {
         }
         let mut singles = last.matches.singles.clone();
         let may = |session: &Arc<Session>| self.may_take(session, message.topic.as_str());
-        let chosen = |share| choose(&table, share, message.qos, may);
-        singles.extend(last.matches.shares.iter().filter_map(chosen));
         drop(table);
+        singles.extend(last.matches.shares.iter().filter_map(|share| share.choose(message.qos, may)));
         tally.drop_many(DropCause::NotAuthorized, self.withhold(message.topic.as_str(), &mut singles));
         let mut group = self.group(Arc::new(message), retain, singles);
         if let (true, Some(routed)) = (retain, &mut group.routed) {
@@ -196,7 +195,7 @@ impl<P: Persistence> Shared<P> {
                 found.session.outbox.lock().note_retained(routed.message.topic.as_str());
             }
             if !found.is_stored(routed.message.qos) {
-                deliver_one(found, &routed.message, routed.retain, touched, step);
+                deliver_one(found.clone(), &routed.message, routed.retain, touched, step);
                 continue;
             }
             match queued.next() {
@@ -239,7 +238,7 @@ impl<P: Persistence> Shared<P> {
         tally: &mut Tally,
     ) -> Option<Group> {
         let may = |session: &Arc<Session>| self.may_take(session, message.topic.as_str());
-        let Some(chosen) = choose(&self.router.read(), share, message.qos, may) else {
+        let Some(chosen) = self.router.share(share).and_then(|share| share.choose(message.qos, may)) else {
             tally.drop(DropCause::SessionEnded);
             return None;
         };
@@ -282,7 +281,8 @@ impl<P: Persistence> Shared<P> {
     /// Whether a publish of this QoS to these matches has something to store.
     pub(crate) fn needs_store(&self, matches: &Matches, qos: QoS) -> bool {
         qos > QoS::AtMostOnce
-            && (matches.singles.iter().any(|found| found.is_stored(qos)) || !matches.shares.is_empty())
+            && (matches.singles.iter().any(|found| found.is_stored(qos))
+                || matches.shares.iter().any(|share| share.has_stored()))
     }
 
     /// The session expiry that is granted for an interval asked for.

@@ -17,7 +17,7 @@ use super::{End, State};
 use crate::filters::Filters;
 use crate::ordered::{Ordered, all_durable};
 use crate::outbox::{Command, Link};
-use crate::pending::Pending;
+use crate::pending::Orphan;
 use crate::router::Publisher;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -259,13 +259,11 @@ pub(crate) fn remove_subscriptions<P: Persistence>(
 }
 
 /// Messages of shared subscriptions go to another member.
-async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Pending>) -> Vec<Ordered> {
+async fn hand_on<P: Persistence>(shared: &Arc<Shared<P>>, orphans: Vec<Orphan>) -> Vec<Ordered> {
     let mut tally = Tally::default();
     let groups: Vec<Group> = orphans
         .iter()
-        .filter_map(|orphan| {
-            shared.choose_again(orphan.message.as_ref()?, orphan.share.as_ref()?, &mut tally)
-        })
+        .filter_map(|orphan| shared.choose_again(&orphan.message, &orphan.share, &mut tally))
         .collect();
     shared.counters.add(&tally);
     match groups.is_empty() {

@@ -127,8 +127,8 @@ impl<'s, P: Persistence> Batch<'s, P> {
     /// Adds a message to the run.
     pub(super) fn push(&mut self, topic: &TopicName<'_>, publish: &opifex_packet::Publish<'_>) {
         let now = self.now;
-        let (table, bench) = self.table();
-        bench.fanout.push(topic, publish, table, now);
+        let bench = &mut self.bench;
+        bench.fanout.push(topic, publish, now);
         if bench.fanout.is_full() {
             self.deliver();
         }

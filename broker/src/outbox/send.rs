@@ -1,7 +1,5 @@
 //! Sending one message: packet id, expiry, size, topic alias, encoding.
 
-use std::sync::Arc;
-
 use opifex_packet::{Delivery, PacketId, Property, Publish, Pubrel, QoS, TopicName, Version};
 use opifex_storage::{FullPolicy, Message, Op, Seq, Timestamp};
 
@@ -38,7 +36,7 @@ impl Outbox {
         let entry = Entry {
             seq: pending.seq,
             stage: Stage::for_qos(pending.qos),
-            shared: (pending.share.is_some() && self.durable.is_none()).then(|| Arc::new(pending.clone())),
+            shared: if self.durable.is_none() { pending.orphan() } else { None },
         };
         let packet_id = match pending.packet_id {
             Some(id) => {
