@@ -1,11 +1,13 @@
 //! Retained messages, in an order in which everything below a topic lies behind it without a gap.
 //!
-//! One ordered map from the topic, its level separators written as NUL (which no topic holds and which sorts first), to
-//! the message. That is a topic tree laid flat: a level's values are found one after the other by seeking past
+//! One set ordered by topic, in which the separator of levels sorts before all that a level can hold, as if it were NUL
+//! (which no topic holds). That is a topic tree laid flat: a level's values are found one after the other by seeking past
 //! everything below the last, so a wildcard costs the distinct values at its level and not what lies between; a place
 //! in the walk is a key, right under any change; and the depth of a topic costs nothing.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, btree_set};
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use std::sync::Arc;
 
@@ -19,15 +21,78 @@ use crate::scan::{MAX_EXAMINED, bad_cursor, is_full};
 /// The retained messages of all topics.
 #[derive(Default)]
 pub(crate) struct RetainedMessages {
-    by_key: BTreeMap<Box<str>, Slot>,
-    /// Kept for its capacity: a key is made for every look-up.
-    key: String,
+    slots: BTreeSet<Slot>,
 }
 
+/// A retained message, in the place of its topic.
 struct Slot {
+    key: Key,
     message: Arc<Message>,
     version: RecordVersion,
 }
+
+/// A topic, of which the message has a share, or a place between topics in the form of `topic_seek`: `/` and NUL are one.
+struct Key(Arc<str>);
+
+impl Key {
+    fn of(topic: &TopicName<'_>) -> Key {
+        Key(topic.clone().into_shared())
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        by_level(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}
+
+fn by_level(a: &str, b: &str) -> Ordering {
+    // Topics share long fronts: those are passed over many bytes at a time.
+    let ((a_blocks, _), (b_blocks, _)) = (a.as_bytes().as_chunks::<16>(), b.as_bytes().as_chunks::<16>());
+    let same = a_blocks.iter().zip(b_blocks).take_while(|(a, b)| a == b).count() * 16;
+    let place = |byte: &u8| if *byte == b'/' { SEPARATOR as u8 } else { *byte };
+    a.as_bytes()[same..].iter().map(place).cmp(b.as_bytes()[same..].iter().map(place))
+}
+
+impl Borrow<Key> for Slot {
+    fn borrow(&self) -> &Key {
+        &self.key
+    }
+}
+
+impl Ord for Slot {
+    fn cmp(&self, other: &Slot) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl PartialOrd for Slot {
+    fn partial_cmp(&self, other: &Slot) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Slot) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Slot {}
 
 impl Slot {
     fn record(&self) -> Retained {
@@ -38,19 +103,15 @@ impl Slot {
 impl RetainedMessages {
     /// Topics that have a retained message.
     pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
+        self.slots.len()
     }
 
     /// Makes the message its topic's retained one.
     pub(crate) fn insert(&mut self, message: Arc<Message>, version: RecordVersion, due: &mut DueIndex) {
-        write_key(&mut self.key, message.topic.as_str());
         let deadline = message.expires_at.map(|at| (at, DueKey::Retained(Box::new(message.topic.clone()))));
-        let slot = Slot { message, version };
-        match self.by_key.get_mut(self.key.as_str()) {
-            Some(place) => forget_deadline(&std::mem::replace(place, slot), due),
-            None => {
-                self.by_key.insert(Box::from(self.key.as_str()), slot);
-            }
+        let slot = Slot { key: Key::of(&message.topic), message, version };
+        if let Some(old) = self.slots.replace(slot) {
+            forget_deadline(&old, due);
         }
         if let Some((at, key)) = deadline {
             due.insert(at, key);
@@ -59,8 +120,7 @@ impl RetainedMessages {
 
     /// Removes a topic's message. Answers whether there was one.
     pub(crate) fn remove(&mut self, topic: &TopicName<'_>, due: &mut DueIndex) -> bool {
-        write_key(&mut self.key, topic.as_str());
-        let removed = self.by_key.remove(self.key.as_str());
+        let removed = self.slots.take(&Key::of(topic));
         if let Some(slot) = &removed {
             forget_deadline(slot, due);
         }
@@ -78,9 +138,7 @@ impl RetainedMessages {
     }
 
     fn slot(&self, topic: &TopicName<'_>) -> Option<&Slot> {
-        let mut key = String::new();
-        write_key(&mut key, topic.as_str());
-        self.by_key.get(key.as_str())
+        self.slots.get(&Key::of(topic))
     }
 
     /// A page of the messages that match any of the filters: one filter after the other, without what an earlier one
@@ -132,25 +190,27 @@ impl RetainedMessages {
     ) -> Option<Bound<String>> {
         // Finding the place counts, too: many filters that match nothing are work as well.
         *examined += 1;
-        let mut range = self.range(&start);
+        let mut range = self.range(start.as_ref().map(|place| Key(place.as_str().into())));
         let mut entry = range.next();
+        let mut key = String::new();
         loop {
-            let (key, slot) = entry?;
+            let slot = entry?;
             *examined += 1;
-            let (matches, after) = sought.judge(key);
+            write_key(&mut key, &slot.key.0);
+            let (matches, after) = sought.judge(&key);
             let full = matches && found(slot);
             let enough = full || *examined >= MAX_EXAMINED;
             match after {
                 After::End => return None,
-                After::NextKey if enough => return Some(Excluded(key.to_string())),
+                After::NextKey if enough => return Some(Excluded(key)),
                 After::NextKey => entry = range.next(),
                 After::Seek(to) if enough => return Some(Included(to.to_owned())),
                 After::Seek(to) => {
                     // What is sought is often the very next key; only when it is not, seeking pays.
                     entry = range.next();
-                    if entry.is_some_and(|(key, _)| &**key < to) {
+                    if entry.is_some_and(|slot| by_level(&slot.key.0, to).is_lt()) {
                         *examined += 1;
-                        range = self.by_key.range::<str, _>((Included(to), Unbounded));
+                        range = self.range(Included(Key(to.into())));
                         entry = range.next();
                     }
                 }
@@ -158,14 +218,14 @@ impl RetainedMessages {
         }
     }
 
-    fn range(&self, start: &Bound<String>) -> std::collections::btree_map::Range<'_, Box<str>, Slot> {
-        self.by_key.range::<str, _>((start.as_ref().map(String::as_str), Unbounded))
+    fn range(&self, start: Bound<Key>) -> btree_set::Range<'_, Slot> {
+        self.slots.range((start, Unbounded))
     }
 
     /// All messages with keys after `key`, each with its key: for walks of everything.
     pub(crate) fn after(&self, key: Option<&str>) -> impl Iterator<Item = (&str, Retained)> {
-        let start = key.map_or(Unbounded, Excluded);
-        self.by_key.range::<str, _>((start, Unbounded)).map(|(key, slot)| (&**key, slot.record()))
+        let start = key.map_or(Unbounded, |key| Excluded(Key(key.into())));
+        self.range(start).map(|slot| (&*slot.key.0, slot.record()))
     }
 }
 
@@ -205,4 +265,46 @@ fn decode_place(cursor: &Cursor) -> Result<(usize, Option<Bound<String>>)> {
     let key = String::from_utf8(key.to_vec()).map_err(|_| bad_cursor())?;
     let at = if *behind == 0 { Included(key) } else { Excluded(key) };
     Ok((u64::from_be_bytes(*filter) as usize, Some(at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_ordered_as_if_their_separators_were_nul() {
+        let fronts = ["", "a long front / of more than sixteen bytes/"];
+        let tails = ["", "/", "a", "a/", "a/b", "a!", "a\u{1}", "a//", "\u{1}", "b", "aé"];
+        let topics: Vec<String> =
+            fronts.iter().flat_map(|front| tails.iter().map(move |tail| format!("{front}{tail}"))).collect();
+        for a in &topics {
+            for b in &topics {
+                let (mut key_a, mut key_b) = (String::new(), String::new());
+                write_key(&mut key_a, a);
+                write_key(&mut key_b, b);
+                assert_eq!(by_level(a, b), key_a.cmp(&key_b), "{a:?} and {b:?}");
+                assert_eq!(by_level(a, &key_b), key_a.cmp(&key_b), "{a:?} and the key of {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_retained_message_has_its_topic_once() {
+        let (mut retained, mut due) = (RetainedMessages::default(), DueIndex::default());
+        let message = || {
+            Arc::new(Message {
+                topic: TopicName::new("a/b").expect("a topic").into_owned(),
+                qos: opifex_packet::QoS::AtMostOnce,
+                properties: opifex_packet::Properties::new(),
+                payload: Default::default(),
+                expires_at: None,
+            })
+        };
+        // Also behind another one of the topic.
+        for _ in 0..2 {
+            retained.insert(message(), RecordVersion(1), &mut due);
+            let slot = retained.slots.first().expect("it was inserted");
+            assert!(Arc::ptr_eq(&slot.key.0, &slot.message.topic.clone().into_shared()));
+        }
+    }
 }
