@@ -135,6 +135,11 @@ impl Fanout {
             kind.run.push(&out, if kind.v5 { Version::V5_0 } else { Version::V3_1_1 });
         }
         if !self.matches.shares.is_empty() {
+            // All messages of a run have one topic.
+            let topic = match self.for_shares.last() {
+                Some(message) => message.topic.clone(),
+                None => topic.clone().into_owned(),
+            };
             self.for_shares.push(Arc::new(owned_message(topic, publish, now)));
         }
     }
@@ -245,10 +250,10 @@ pub(crate) fn deliver_one(
 }
 
 /// The message of a PUBLISH as it is stored.
-pub(crate) fn owned_message(topic: &TopicName<'_>, publish: &Publish<'_>, now: Timestamp) -> Message {
+pub(crate) fn owned_message(topic: TopicName<'static>, publish: &Publish<'_>, now: Timestamp) -> Message {
     let expires_at = publish.properties.message_expiry_interval().map(|secs| now.plus_secs(secs));
     Message {
-        topic: topic.clone().into_owned(),
+        topic,
         qos: publish.qos(),
         properties: passed_on(&publish.properties),
         payload: Bytes::copy_from_slice(&publish.payload),
@@ -292,7 +297,7 @@ fn message_of(run: &EncodedRun, index: usize, v5: bool, now: Timestamp) -> Messa
     match opifex_packet::decode(run.item_bytes(index), &options) {
         Ok(Decoded::Packet { packet: Packet::Publish(publish), .. }) => {
             let topic = publish.topic.clone().expect("a run is encoded with its topic");
-            owned_message(&topic, &publish, now)
+            owned_message(topic.into_owned(), &publish, now)
         }
         other => unreachable!("a run holds whole PUBLISH packets, not {other:?}"),
     }

@@ -199,12 +199,15 @@ pub(crate) struct LookedUp {
     pub(crate) matches: Matches,
     /// Of the table that was looked at; `None`: none was.
     pub(crate) table_version: Option<u64>,
+    /// The topic, where messages of it are kept.
+    pub(crate) topic: Option<TopicName<'static>>,
 }
 
 impl LookedUp {
     pub(crate) fn clear(&mut self) {
         self.matches.clear();
         self.table_version = None;
+        self.topic = None;
     }
 }
 

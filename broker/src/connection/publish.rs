@@ -144,10 +144,11 @@ impl<P: Persistence> State<P> {
 
     fn publish_stored(&mut self, topic: &TopicName<'_>, publish: &Publish<'_>, batch: &mut Batch<'_, P>) {
         batch.release_table();
-        let message = owned_message(topic, publish, batch.now);
         let publisher = Publisher { session: Some(&self.session) };
-        let shared = batch.shared;
+        let (shared, now) = (batch.shared, batch.now);
         let (last, tally) = batch.looked_up();
+        let topic = last.topic.get_or_insert_with(|| topic.clone().into_owned()).clone();
+        let message = owned_message(topic, publish, now);
         let mut group = shared.route_like(last, message, publish.retain, publisher, tally);
         let nobody = group.routed.as_ref().is_some_and(|routed| routed.matches.is_empty());
         if let (Delivery::ExactlyOnce(id), Some(_)) = (publish.delivery, self.author) {
