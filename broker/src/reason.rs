@@ -22,28 +22,29 @@ pub(crate) fn append_within(
     max_packet_size: u32,
     out: &mut Vec<u8>,
 ) -> bool {
-    let start = out.len();
-    let mut append = |packet: &Packet<'_>| {
-        packet.encode(version, out);
-        let fits = out.len() - start <= max_packet_size as usize;
-        if !fits {
-            out.truncate(start);
-        }
-        fits
-    };
     if let (true, Some(words)) = (version.is_v5(), words)
         && let Some(properties) = properties_of(&mut packet)
     {
         let unexplained = properties.clone();
         properties.push(Property::ReasonString(words));
-        if append(&packet) {
+        if append_fitting(&packet, version, max_packet_size, out) {
             return true;
         }
         if let Some(properties) = properties_of(&mut packet) {
             *properties = unexplained;
         }
     }
-    append(&packet)
+    append_fitting(&packet, version, max_packet_size, out)
+}
+
+fn append_fitting(packet: &Packet<'_>, version: Version, max_packet_size: u32, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    packet.encode(version, out);
+    let fits = out.len() - start <= max_packet_size as usize;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
 }
 
 /// How a client is told.
@@ -59,7 +60,11 @@ pub(crate) struct Told {
 impl Told {
     /// Appends a packet as [`append_within`] does, with the words that there are for this reason.
     pub(crate) fn append(self, packet: Packet<'_>, reason: ReasonCode, out: &mut Vec<u8>) -> bool {
-        let words = if self.reasons { words(packet.packet_type(), reason) } else { None };
+        // Of most there is nothing to be told.
+        if reason == ReasonCode::Success || !self.reasons {
+            return append_fitting(&packet, self.version, self.max_packet_size, out);
+        }
+        let words = words(packet.packet_type(), reason);
         append_within(packet, words, self.version, self.max_packet_size, out)
     }
 }

@@ -97,8 +97,8 @@ impl<'s, P: Persistence> Batch<'s, P> {
         self.bench.acks_in.push(ack);
     }
 
-    pub(super) fn acks_in(&mut self) -> impl Iterator<Item = AckIn> + use<P> {
-        std::mem::take(&mut self.bench.acks_in).into_iter()
+    pub(super) fn acks_in(&self) -> impl Iterator<Item = AckIn> {
+        self.bench.acks_in.iter().copied()
     }
 
     /// Appends a packet for this connection's own client.
