@@ -212,7 +212,7 @@ fn entry(queued: &Queued) -> Result<Entry, String> {
 async fn scan(store: &impl Persistence, kind: RecordKind) -> Result<Vec<Record>, String> {
     let (mut records, mut cursor) = (Vec::new(), None);
     loop {
-        let page = store.scan(kind, cursor, PageLimit::items(PAGE_ITEMS)).await;
+        let page = store.scan(kind, cursor.clone(), PageLimit::items(PAGE_ITEMS)).await;
         let Page { items, next, damaged, .. } =
             page.map_err(|error| format!("a walk of {kind:?} fails: {error}"))?;
         if let Some(damaged) = damaged.first() {
@@ -221,6 +221,10 @@ async fn scan(store: &impl Persistence, kind: RecordKind) -> Result<Vec<Record>,
         records.extend(items);
         if next.is_none() {
             return Ok(records);
+        }
+        // Said before all memory is full of the same page.
+        if next == cursor {
+            return Err(format!("a walk of {kind:?} does not end"));
         }
         cursor = next;
     }
