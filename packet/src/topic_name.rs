@@ -63,10 +63,15 @@ impl<'a> TopicName<'a> {
 
     /// The same name, owning its text.
     pub fn into_owned(self) -> TopicName<'static> {
-        TopicName(Text::Shared(match self.0 {
+        TopicName(Text::Shared(self.into_shared()))
+    }
+
+    /// The text, owned together with the clones of this name if it was owned.
+    pub fn into_shared(self) -> Arc<str> {
+        match self.0 {
             Text::Borrowed(name) => name.into(),
             Text::Shared(name) => name,
-        }))
+        }
     }
 
     /// The same name, borrowing its text from this one.
@@ -177,7 +182,7 @@ mod tests {
     #[test]
     fn clones_of_an_owned_name_share_its_text() {
         let name = TopicName::new("a/b").unwrap().into_owned();
-        assert!(std::ptr::eq(name.as_str(), name.clone().into_owned().as_str()));
+        assert!(Arc::ptr_eq(&name.clone().into_shared(), &name.into_owned().into_shared()));
     }
 
     #[test]

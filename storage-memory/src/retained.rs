@@ -26,65 +26,57 @@ pub(crate) struct RetainedMessages {
 
 /// A retained message, in the place of its topic.
 struct Slot {
+    key: Key,
     message: Arc<Message>,
     version: RecordVersion,
 }
 
-/// A place in the set: a topic, or a key of `topic_seek`, which stands where the topic does that it was made from. What
-/// lies in the set needs no key beside its message.
-trait Place {
-    fn text(&self) -> &str;
-}
+/// A topic, of which the message has a share, or a place between topics in the form of `topic_seek`: `/` and NUL are one.
+struct Key(Arc<str>);
 
-impl Place for Slot {
-    fn text(&self) -> &str {
-        self.message.topic.as_str()
+impl Key {
+    fn of(topic: &TopicName<'_>) -> Key {
+        Key(topic.clone().into_shared())
     }
 }
 
-impl Place for &str {
-    fn text(&self) -> &str {
-        self
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        by_level(&self.0, &other.0)
     }
 }
 
-impl Ord for dyn Place + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        by_level(self.text(), other.text())
-    }
-}
-
-impl PartialOrd for dyn Place + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for dyn Place + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for dyn Place + '_ {}
+impl Eq for Key {}
 
 fn by_level(a: &str, b: &str) -> Ordering {
     // Topics share long fronts: those are passed over many bytes at a time.
-    let ((a_blocks, _), (b_blocks, _)) = (a.as_bytes().as_chunks::<16>(), b.as_bytes().as_chunks::<16>());
-    let same = a_blocks.iter().zip(b_blocks).take_while(|(a, b)| a == b).count() * 16;
+    let ((a_blocks, _), (b_blocks, _)) = (a.as_bytes().as_chunks::<8>(), b.as_bytes().as_chunks::<8>());
+    let same = a_blocks.iter().zip(b_blocks).take_while(|(a, b)| a == b).count() * 8;
     let place = |byte: &u8| if *byte == b'/' { SEPARATOR as u8 } else { *byte };
     a.as_bytes()[same..].iter().map(place).cmp(b.as_bytes()[same..].iter().map(place))
 }
 
-impl<'a> Borrow<dyn Place + 'a> for Slot {
-    fn borrow(&self) -> &(dyn Place + 'a) {
-        self
+impl Borrow<Key> for Slot {
+    fn borrow(&self) -> &Key {
+        &self.key
     }
 }
 
 impl Ord for Slot {
     fn cmp(&self, other: &Slot) -> Ordering {
-        by_level(self.text(), other.text())
+        self.key.cmp(&other.key)
     }
 }
 
@@ -96,7 +88,7 @@ impl PartialOrd for Slot {
 
 impl PartialEq for Slot {
     fn eq(&self, other: &Slot) -> bool {
-        self.cmp(other).is_eq()
+        self.key == other.key
     }
 }
 
@@ -117,7 +109,7 @@ impl RetainedMessages {
     /// Makes the message its topic's retained one.
     pub(crate) fn insert(&mut self, message: Arc<Message>, version: RecordVersion, due: &mut DueIndex) {
         let deadline = message.expires_at.map(|at| (at, DueKey::Retained(Box::new(message.topic.clone()))));
-        let slot = Slot { message, version };
+        let slot = Slot { key: Key::of(&message.topic), message, version };
         if let Some(old) = self.slots.replace(slot) {
             forget_deadline(&old, due);
         }
@@ -128,7 +120,7 @@ impl RetainedMessages {
 
     /// Removes a topic's message. Answers whether there was one.
     pub(crate) fn remove(&mut self, topic: &TopicName<'_>, due: &mut DueIndex) -> bool {
-        let removed = self.slots.take(&topic.as_str() as &dyn Place);
+        let removed = self.slots.take(&Key::of(topic));
         if let Some(slot) = &removed {
             forget_deadline(slot, due);
         }
@@ -146,7 +138,7 @@ impl RetainedMessages {
     }
 
     fn slot(&self, topic: &TopicName<'_>) -> Option<&Slot> {
-        self.slots.get(&topic.as_str() as &dyn Place)
+        self.slots.get(&Key::of(topic))
     }
 
     /// A page of the messages that match any of the filters: one filter after the other, without what an earlier one
@@ -198,27 +190,26 @@ impl RetainedMessages {
     ) -> Option<Bound<String>> {
         // Finding the place counts, too: many filters that match nothing are work as well.
         *examined += 1;
-        let mut range = self.range(start.as_ref().map(String::as_str));
+        let mut range = self.range(start.as_ref().map(|place| Key(place.as_str().into())));
         let mut entry = range.next();
-        let mut key = String::new();
         loop {
             let slot = entry?;
             *examined += 1;
-            write_key(&mut key, slot.text());
-            let (matches, after) = sought.judge(&key);
+            let key = &*slot.key.0;
+            let (matches, after) = sought.judge(key);
             let full = matches && found(slot);
             let enough = full || *examined >= MAX_EXAMINED;
             match after {
                 After::End => return None,
-                After::NextKey if enough => return Some(Excluded(key)),
+                After::NextKey if enough => return Some(Excluded(key.to_owned())),
                 After::NextKey => entry = range.next(),
                 After::Seek(to) if enough => return Some(Included(to.to_owned())),
                 After::Seek(to) => {
                     // What is sought is often the very next key; only when it is not, seeking pays.
                     entry = range.next();
-                    if entry.is_some_and(|slot| by_level(slot.text(), to).is_lt()) {
+                    if entry.is_some_and(|slot| by_level(&slot.key.0, to).is_lt()) {
                         *examined += 1;
-                        range = self.range(Included(to));
+                        range = self.range(Included(Key(to.into())));
                         entry = range.next();
                     }
                 }
@@ -226,25 +217,14 @@ impl RetainedMessages {
         }
     }
 
-    fn range(&self, start: Bound<&str>) -> btree_set::Range<'_, Slot> {
-        let start = start.as_ref().map(|place| place as &dyn Place);
-        self.slots.range::<dyn Place, _>((start, Unbounded))
+    fn range(&self, start: Bound<Key>) -> btree_set::Range<'_, Slot> {
+        self.slots.range((start, Unbounded))
     }
 
     /// All messages with keys after `key`, each with its key: for walks of everything.
     pub(crate) fn after(&self, key: Option<&str>) -> impl Iterator<Item = (&str, Retained)> {
-        let start = key.map_or(Unbounded, Excluded);
-        self.range(start).map(|slot| (slot.text(), slot.record()))
-    }
-}
-
-fn write_key(key: &mut String, topic: &str) {
-    key.clear();
-    for (index, level) in topic.split('/').enumerate() {
-        if index > 0 {
-            key.push(SEPARATOR);
-        }
-        key.push_str(level);
+        let start = key.map_or(Unbounded, |key| Excluded(Key(key.into())));
+        self.range(start).map(|slot| (&*slot.key.0, slot.record()))
     }
 }
 
@@ -286,14 +266,33 @@ mod tests {
         let tails = ["", "/", "a", "a/", "a/b", "a!", "a\u{1}", "a//", "\u{1}", "b", "aé"];
         let topics: Vec<String> =
             fronts.iter().flat_map(|front| tails.iter().map(move |tail| format!("{front}{tail}"))).collect();
+        let nul = SEPARATOR.to_string();
         for a in &topics {
             for b in &topics {
-                let (mut key_a, mut key_b) = (String::new(), String::new());
-                write_key(&mut key_a, a);
-                write_key(&mut key_b, b);
+                let (key_a, key_b) = (a.replace('/', &nul), b.replace('/', &nul));
                 assert_eq!(by_level(a, b), key_a.cmp(&key_b), "{a:?} and {b:?}");
                 assert_eq!(by_level(a, &key_b), key_a.cmp(&key_b), "{a:?} and the key of {b:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_retained_message_has_its_topic_once() {
+        let (mut retained, mut due) = (RetainedMessages::default(), DueIndex::default());
+        let message = || {
+            Arc::new(Message {
+                topic: TopicName::new("a/b").expect("a topic").into_owned(),
+                qos: opifex_packet::QoS::AtMostOnce,
+                properties: opifex_packet::Properties::new(),
+                payload: Default::default(),
+                expires_at: None,
+            })
+        };
+        // Also behind another one of the topic.
+        for _ in 0..2 {
+            retained.insert(message(), RecordVersion(1), &mut due);
+            let slot = retained.slots.first().expect("it was inserted");
+            assert!(std::ptr::eq(&*slot.key.0, slot.message.topic.as_str()));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Where a filter's next match can be, seen from a key: what makes a walk skip what cannot match.
 //!
 //! Pure text: nothing here knows the map. A key is a topic with [`SEPARATOR`] for `/`; everything below a topic lies
-//! between the topic and the same with U+0001 behind it.
+//! between the topic and the same with U+0001 behind it. A map whose order takes `/` for [`SEPARATOR`] may have topics as
+//! they are for its keys: both are separators here.
 
 use std::cmp::Ordering;
 
@@ -69,7 +70,7 @@ impl<'a> Sought<'a> {
                 self.push_literals(index);
                 return (false, After::Seek(&self.to));
             }
-            let end = key[start..].find(SEPARATOR).map_or(key.len(), |length| start + length);
+            let end = key[start..].find([SEPARATOR, '/']).map_or(key.len(), |length| start + length);
             if wanted == "+" {
                 plus_end = Some(end);
             } else {
