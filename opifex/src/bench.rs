@@ -482,7 +482,7 @@ impl Run {
                 accounts.push(account);
             }
         };
-        if timeout(QUIET, all).await.is_err() {
+        if timeout(LATE, all).await.is_err() {
             self.board.fail("the subscribers", &anyhow!("they do not end"));
         }
         accounts
