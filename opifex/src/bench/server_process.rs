@@ -65,13 +65,13 @@ mod tests {
             std::hint::black_box(begin);
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
-        let memory = vec![1u8; 32 << 20];
+        let memory = vec![1u8; 128 << 20];
         let after = own.usage().expect("Linux");
         assert!(std::hint::black_box(memory)[0] == 1);
-        // On a busy machine it had a part of that time; other tests run in the same process.
+        // On a busy machine it had a part of that time; other tests of the process may give memory back.
         assert!(after.processor_nanos >= before.processor_nanos + 10_000_000, "{before:?} {after:?}");
         assert!(after.context_switches > before.context_switches, "{before:?} {after:?}");
-        assert!(after.resident_bytes >= before.resident_bytes + (24 << 20), "{before:?} {after:?}");
+        assert!(after.resident_bytes >= before.resident_bytes + (64 << 20), "{before:?} {after:?}");
     }
 
     #[test]
