@@ -38,7 +38,7 @@ use crate::handle::builder::{BegunStream, Builder};
 use crate::handle::queue::{Command, Shared};
 use crate::handle::slots::{Answer, SlotId};
 use crate::handle::status::Status;
-use crate::machine::{Machine, after};
+use crate::machine::{Machine, after, earlier};
 use crate::store::SessionStore;
 use crate::{AckToken, Cause, Connector, Error, Reconnect, Token};
 
@@ -98,6 +98,8 @@ pub(crate) struct Driver {
     leaving: Option<Leaving>,
     cause: Option<Cause>,
     timer: Timer,
+    /// What there is to write has waited for a turn.
+    put_off: bool,
 }
 
 impl Driver {
@@ -146,6 +148,7 @@ impl Driver {
             leaving: None,
             cause: None,
             timer: Timer::new(),
+            put_off: false,
         })
     }
 
@@ -221,10 +224,20 @@ impl Driver {
             } else {
                 self.machine.not_reading(now);
             }
-            self.machine.tick(now);
+            // The timer stands at the first moment that brings anything, or before it.
+            let due = self.timer.is_due(now);
+            if due {
+                self.machine.tick(now);
+            }
             self.take_events(now);
-            again |= self.expire(now);
+            if due {
+                again |= self.expire(now);
+            }
             self.leave_when_done(now, Some(link));
+            if over.is_none() && self.puts_off() {
+                self.answer();
+                break;
+            }
             match self.write(cx, link, now) {
                 Step::Nothing => {}
                 Step::All | Step::More => progress = true,
@@ -259,13 +272,25 @@ impl Driver {
             if again || !self.shared.sleep(cx, !self.backlog.is_empty()) {
                 continue;
             }
-            let deadlines = [self.deadline(), self.machine.deadline(), link.deadline(), farewell];
-            if !self.timer.poll(cx, deadlines.into_iter().flatten().min(), now) {
+            let deadline = self.deadline_with(link);
+            if !self.timer.poll(cx, deadline, now) {
                 return Poll::Pending;
             }
         }
+        // A client that never sleeps has its deadlines, too.
+        let deadline = self.deadline_with(link);
+        self.timer.poll(cx, deadline, now());
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether what there is to write waits for the next turn: who was just woken to take messages acknowledges them in
+    /// between, and one write has it all. Never twice in a row.
+    fn puts_off(&mut self) -> bool {
+        let acks_follow = std::mem::take(&mut self.routes.acks_follow);
+        self.put_off =
+            acks_follow && !self.put_off && self.machine.is_connected() && self.machine.has_output();
+        self.put_off
     }
 
     /// Whether commands wait for room, or calls for a packet id.
@@ -350,6 +375,13 @@ impl Driver {
         let leaving = self.leaving.as_ref().and_then(Leaving::deadline);
         let patience = self.machine.is_connected().then_some(self.unclaimed_timeout);
         let unclaimed = self.routes.unclaimed.deadline(patience);
-        [self.asks.deadline(), unclaimed, leaving].into_iter().flatten().min()
+        earlier(earlier(self.asks.deadline(), unclaimed), leaving)
+    }
+
+    /// When anything has to be looked at.
+    fn deadline_with(&self, link: &Link) -> Option<Instant> {
+        let farewell = self.leaving.as_ref().and_then(|leaving| leaving.farewell);
+        let connection = earlier(self.machine.deadline(), link.deadline());
+        earlier(earlier(self.deadline(), connection), farewell)
     }
 }

@@ -41,7 +41,7 @@ use crate::{Cause, Event, Message, Options, Refusal, ServerLimits, Token};
 use awaited::Awaited;
 use incoming::Incoming;
 use keep_alive::KeepAlive;
-pub(crate) use keep_alive::after;
+pub(crate) use keep_alive::{after, earlier};
 use outgoing::Outgoing;
 use packet_ids::PacketIds;
 use subscribing::Request;
@@ -178,6 +178,11 @@ impl<S: SessionStore> Machine<S> {
     /// [`poll_event`](Machine::poll_event) that a server which only sends would fill the memory.
     pub fn wants_input(&self) -> bool {
         self.out.len() <= self.options.max_buffered && self.events.len() <= MAX_EVENTS
+    }
+
+    /// Whether [`poll_transmit`](Machine::poll_transmit) has something to give.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.is_empty()
     }
 
     /// Bytes have arrived, perhaps a part of a packet: the server lives.

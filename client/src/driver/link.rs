@@ -11,7 +11,7 @@ use opifex_packet::{DecodeOptions, Decoded, decode};
 use super::FAREWELL;
 use crate::connector::BoxedTransport;
 use crate::handle::slots::SlotId;
-use crate::machine::{Machine, after};
+use crate::machine::{Machine, after, earlier};
 use crate::store::SessionStore;
 
 /// Reads in a row before what was read is handed on. One that fills the buffer is handed on at once.
@@ -75,7 +75,7 @@ impl Link {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.stalled.into_iter().chain(self.closing).min()
+        earlier(self.stalled, self.closing)
     }
 
     pub(super) fn poll_read<S: SessionStore>(

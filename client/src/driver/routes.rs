@@ -26,6 +26,8 @@ pub(super) struct Route {
     batch: VecDeque<Received>,
     /// What the messages in `batch` cost.
     batch_bytes: usize,
+    /// Some of them are to be acknowledged.
+    batch_owes: bool,
     full: bool,
     chosen: bool,
 }
@@ -54,6 +56,8 @@ pub(super) struct Routes {
     max_held: usize,
     /// There may be something to flush.
     touched: bool,
+    /// Somebody was woken who takes messages that are to be acknowledged.
+    pub(super) acks_follow: bool,
 }
 
 impl Route {
@@ -71,6 +75,7 @@ impl Route {
             asked,
             batch: VecDeque::new(),
             batch_bytes: 0,
+            batch_owes: false,
             full: false,
             chosen: false,
         }
@@ -93,14 +98,17 @@ impl Route {
 
     fn put(&mut self, received: Received) {
         self.batch_bytes += received.cost();
+        self.batch_owes |= !matches!(received.owed, Owed::Nothing);
         self.batch.push_back(received);
     }
 
     /// Hands the batch over. Gives back what nobody takes any more when the stream is left.
-    fn flush(&mut self) -> Option<VecDeque<Received>> {
+    fn flush(&mut self, acks_follow: &mut bool) -> Option<VecDeque<Received>> {
         let bytes = std::mem::take(&mut self.batch_bytes);
+        let owes = std::mem::take(&mut self.batch_owes);
         let handed = self.inbound.append(&mut self.batch, bytes);
         self.full |= handed.full;
+        *acks_follow |= handed.woken && owes;
         handed.left
     }
 }
@@ -117,6 +125,7 @@ impl Routes {
             held: 0,
             max_held,
             touched: false,
+            acks_follow: false,
         }
     }
 
@@ -276,7 +285,7 @@ impl Routes {
         self.touched = false;
         let mut left_over = VecDeque::new();
         let mut left = Vec::new();
-        self.routes.retain_mut(|route| match route.flush() {
+        self.routes.retain_mut(|route| match route.flush(&mut self.acks_follow) {
             Some(mut messages) => {
                 left_over.append(&mut messages);
                 left.extend(route.filters().cloned());
@@ -286,7 +295,7 @@ impl Routes {
         });
         left.retain(|filter| !self.has(filter));
         self.left.append(&mut left);
-        if let Some(mut messages) = self.rest.as_mut().and_then(Route::flush) {
+        if let Some(mut messages) = self.rest.as_mut().and_then(|rest| rest.flush(&mut self.acks_follow)) {
             left_over.append(&mut messages);
             self.rest = None;
         }
@@ -345,7 +354,7 @@ impl Routes {
     /// Nothing follows on any stream.
     pub(super) fn end(&mut self) {
         for route in self.routes.iter_mut().chain(&mut self.rest) {
-            route.flush();
+            route.flush(&mut self.acks_follow);
             route.inbound.end();
         }
         self.routes.clear();

@@ -19,6 +19,11 @@ impl Timer {
         Timer { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), waker: None }
     }
 
+    /// Whether its moment has come, or it was never set.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.sleep.deadline().into_std() <= now
+    }
+
     /// Whether some moment up to `deadline` has come; if not, the task is woken then.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>, now: Instant) -> bool {
         let Some(deadline) = deadline else { return false };

@@ -36,6 +36,8 @@ struct Inner {
 pub(crate) struct Handed {
     /// It holds as many as it should.
     pub(crate) full: bool,
+    /// Somebody waited for them, and takes them now.
+    pub(crate) woken: bool,
     /// Nobody takes them: all that there were.
     pub(crate) left: Option<VecDeque<Received>>,
 }
@@ -72,15 +74,16 @@ impl Inbound {
             }
         }
         if inner.left {
-            return Handed { full: false, left: Some(inner.take_all()) };
+            return Handed { full: false, woken: false, left: Some(inner.take_all()) };
         }
         let full = came && inner.queue.len() >= self.capacity;
         let waker = if came { inner.waker.take() } else { None };
         drop(inner);
+        let woken = waker.is_some();
         if let Some(waker) = waker {
             waker.wake();
         }
-        Handed { full, left: None }
+        Handed { full, woken, left: None }
     }
 
     /// What the messages in it cost; the driver is told when half of that is taken.

@@ -8,6 +8,14 @@ pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
     now + wait.min(FAR)
 }
 
+/// The earlier of two moments that may never come.
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The clock of one connection.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
@@ -69,7 +77,7 @@ impl KeepAlive {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.ping_at(), self.dead_at()].into_iter().flatten().min()
+        earlier(self.ping_at(), self.dead_at())
     }
 
     /// Silence of either side is asked about: a client that only publishes would never learn of a dead server. While the

@@ -5,7 +5,7 @@ use std::time::Instant;
 use opifex_packet::Packet;
 
 use super::awaited::Awaited;
-use super::keep_alive::{Due, KeepAlive};
+use super::keep_alive::{Due, KeepAlive, earlier};
 use super::{Link, Machine};
 use crate::store::SessionStore;
 use crate::{Cause, Event};
@@ -18,12 +18,10 @@ impl<S: SessionStore> Machine<S> {
             Link::Connected => {
                 let timeout = self.options.response_timeout;
                 let requests = self.requests.values().filter_map(|request| request.answer.deadline(timeout));
-                let others = [
-                    self.keep_alive.as_ref().and_then(KeepAlive::deadline),
-                    self.acks_awaited.deadline(self.options.ack_timeout),
-                    self.auth_awaited.deadline(timeout),
-                ];
-                others.into_iter().flatten().chain(requests).min()
+                let keep_alive = self.keep_alive.as_ref().and_then(KeepAlive::deadline);
+                let acks = self.acks_awaited.deadline(self.options.ack_timeout);
+                let auth = self.auth_awaited.deadline(timeout);
+                earlier(earlier(keep_alive, acks), earlier(auth, requests.min()))
             }
             Link::Idle | Link::Closing => None,
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use opifex_client::{BoxedTransport, Client, Connector, Subscription};
 use opifex_connection::SCRATCH_BYTES;
-use opifex_packet::{Packet, PacketId, Puback, Publish, QoS};
+use opifex_packet::{Packet, PacketId, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::server::{Peer, options, publish, server_behind, soon};
@@ -123,6 +123,56 @@ async fn messages_that_come_together_are_acknowledged_in_one_write_in_their_orde
         peer.expect(Puback::new(PacketId::new(number).unwrap())).await;
     }
     assert_eq!(calls.reads_and_writes(), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_one_message_and_the_acknowledgement_of_the_next_leave_in_one_write() {
+    let (_client, mut stream, mut peer, calls) = counted(64 * 1024).await;
+    let ids = [1, 2].map(|id| PacketId::new(id).unwrap());
+    let taken = tokio::spawn(async move {
+        for payload in ["1", "2"] {
+            assert_eq!(stream.next().await.unwrap().payload, payload);
+        }
+        stream
+    });
+    peer.send(publish(QoS::ExactlyOnce, 1, "t", 1)).await;
+    peer.expect(Pubrec::new(ids[0])).await;
+    calls.forget();
+    peer.connection.feed(&Packet::from(Pubrel::new(ids[0])));
+    peer.connection.feed(&Packet::from(publish(QoS::ExactlyOnce, 2, "t", 2)));
+    peer.connection.flush().await.unwrap();
+    peer.expect(Pubcomp::new(ids[0])).await;
+    peer.expect(Pubrec::new(ids[1])).await;
+    let _stream = soon(taken).await.unwrap();
+    assert_eq!(calls.reads_and_writes(), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_written_waits_for_no_application_that_takes_its_time() {
+    let (_client, mut stream, mut peer, _calls) = counted(64 * 1024).await;
+    let ids = [1, 2].map(|id| PacketId::new(id).unwrap());
+    let taken = tokio::spawn(async move {
+        stream.next().await.unwrap();
+        // It waits with the second message as if it were asleep, and takes it when it has slept.
+        let mut second = Box::pin(stream.next());
+        std::future::poll_fn(|cx| {
+            assert!(second.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        second.await.unwrap();
+    });
+    peer.send(publish(QoS::ExactlyOnce, 1, "t", 1)).await;
+    peer.expect(Pubrec::new(ids[0])).await;
+    peer.connection.feed(&Packet::from(Pubrel::new(ids[0])));
+    peer.connection.feed(&Packet::from(publish(QoS::ExactlyOnce, 2, "t", 2)));
+    peer.connection.flush().await.unwrap();
+    let started = tokio::time::Instant::now();
+    peer.expect(Pubcomp::new(ids[0])).await;
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    peer.expect(Pubrec::new(ids[1])).await;
+    soon(taken).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
