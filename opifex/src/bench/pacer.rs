@@ -10,7 +10,7 @@ use super::board::{Board, Progress};
 use super::plan::Plan;
 
 /// It looks no more often than that.
-const SHORTEST: Duration = Duration::from_micros(200);
+const SHORTEST: Duration = Duration::from_micros(50);
 
 /// It looks whether the run is over no less often than that.
 const LONGEST: Duration = Duration::from_millis(50);
