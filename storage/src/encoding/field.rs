@@ -55,6 +55,11 @@ impl FieldWriter {
     }
 }
 
+/// How many bytes [`FieldWriter::number`] writes.
+pub(super) fn number_length(number: u64) -> usize {
+    (u64::BITS - number.leading_zeros()).div_ceil(7).max(1) as usize
+}
+
 /// Reads fields one behind the other; byte fields share the memory of the whole.
 pub struct FieldReader(Bytes);
 

@@ -2,8 +2,18 @@
 
 use opifex_packet::{Properties, PropertyContext, QoS, TopicName};
 
+use super::field::number_length;
 use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
 use crate::Message;
+
+impl Message {
+    /// How many bytes its fields take.
+    pub(super) fn fields_length(&self) -> usize {
+        let texts = [self.topic.as_str().as_bytes(), self.properties.as_bytes(), &self.payload];
+        let expiry = self.expires_at.map_or(0, |at| number_length(at.0));
+        texts.iter().map(|text| number_length(text.len() as u64) + text.len()).sum::<usize>() + 1 + 1 + expiry
+    }
+}
 
 impl StoredRecord for Message {
     fn size_hint(&self) -> usize {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use opifex_packet::{PacketId, QoS};
 
+use super::seal::seal_fields;
 use super::{FieldReader, FieldWriter, Malformed, StoredRecord};
 use crate::{Message, QueuedState, Timestamp};
 
@@ -76,6 +77,39 @@ impl QueuedRow {
     pub fn is_waiting(&self) -> bool {
         self.state == QueuedState::Waiting
     }
+
+    /// The value of the row with this key when a message stands in it, which is written there at once: the same bytes as of
+    /// an entry with [`QueuedBody::inline`].
+    pub fn seal_with(&self, key: &[u8], message: &Message) -> Bytes {
+        let length = message.fields_length();
+        seal_fields::<QueuedRow>(key, length + 32, |fields| {
+            fields.byte(INLINE);
+            fields.number(length as u64);
+            message.write(fields);
+            self.write_behind_body(fields);
+        })
+    }
+
+    fn write_behind_body(&self, fields: &mut FieldWriter) {
+        fields.number(self.size_bytes);
+        fields.moment(self.expires_at);
+        fields.byte(u8::from(self.qos) | u8::from(self.retain) << 2);
+        let (state, packet_id) = match self.state {
+            QueuedState::Waiting => (WAITING, None),
+            QueuedState::Assigned(id) => (ASSIGNED, Some(id)),
+            QueuedState::Released(id) => (RELEASED, Some(id)),
+        };
+        fields.byte(state);
+        if let Some(id) = packet_id {
+            fields.number(id.get().into());
+        }
+        fields.number(self.subscription_ids.len() as u64);
+        self.subscription_ids.iter().for_each(|id| fields.number((*id).into()));
+        fields.byte(u8::from(self.share.is_some()));
+        if let Some(share) = &self.share {
+            fields.bytes(share.as_bytes());
+        }
+    }
 }
 
 impl StoredRecord for QueuedRow {
@@ -99,24 +133,7 @@ impl StoredRecord for QueuedRow {
                 fields.bytes(message);
             }
         }
-        fields.number(self.size_bytes);
-        fields.moment(self.expires_at);
-        fields.byte(u8::from(self.qos) | u8::from(self.retain) << 2);
-        let (state, packet_id) = match self.state {
-            QueuedState::Waiting => (WAITING, None),
-            QueuedState::Assigned(id) => (ASSIGNED, Some(id)),
-            QueuedState::Released(id) => (RELEASED, Some(id)),
-        };
-        fields.byte(state);
-        if let Some(id) = packet_id {
-            fields.number(id.get().into());
-        }
-        fields.number(self.subscription_ids.len() as u64);
-        self.subscription_ids.iter().for_each(|id| fields.number((*id).into()));
-        fields.byte(u8::from(self.share.is_some()));
-        if let Some(share) = &self.share {
-            fields.bytes(share.as_bytes());
-        }
+        self.write_behind_body(fields);
     }
 
     fn read(fields: &mut FieldReader) -> Result<Self, Malformed> {

@@ -34,9 +34,18 @@ pub trait StoredRecord: Sized {
 
 /// The value of the row with this key.
 pub fn seal<R: StoredRecord>(key: &[u8], record: &R) -> Bytes {
-    let mut writer = FieldWriter(Vec::with_capacity(record.size_hint() + 1 + CHECKSUM_BYTES));
+    seal_fields::<R>(key, record.size_hint(), |fields| record.write(fields))
+}
+
+/// The value of the row with this key, of fields that are written without a record that holds them all.
+pub(super) fn seal_fields<R: StoredRecord>(
+    key: &[u8],
+    size_hint: usize,
+    write: impl FnOnce(&mut FieldWriter),
+) -> Bytes {
+    let mut writer = FieldWriter(Vec::with_capacity(size_hint + 1 + CHECKSUM_BYTES));
     writer.byte(R::VERSION);
-    record.write(&mut writer);
+    write(&mut writer);
     let mut value = writer.0;
     let checksum = checksum(key, &value);
     value.extend_from_slice(&checksum.to_le_bytes());

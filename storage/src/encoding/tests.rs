@@ -164,6 +164,17 @@ proptest! {
     }
 
     #[test]
+    fn a_message_is_written_into_its_entry_as_one_that_was_put_there(
+        row in queued_row(),
+        message in message(),
+        ids in any::<(u64, u64)>(),
+    ) {
+        let key = key::queued(SessionId(ids.0), Seq(ids.1));
+        let written = row.seal_with(&key, &message);
+        prop_assert_eq!(written, seal(&key, &QueuedRow { body: QueuedBody::inline(&message), ..row }));
+    }
+
+    #[test]
     fn sessions_come_back_and_show_damage(row in session_row(), id in any::<u64>()) {
         comes_back_and_shows_damage(&key::session(SessionId(id)), &row);
         comes_back_and_shows_damage(&key::ended(SessionId(id)), &row);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opifex_packet::{PacketId, QoS};
 
 use crate::encoding::Malformed;
-use crate::encoding::{DueRow, QueuedBody, QueuedRow, SessionRow, key, key::DueKey, unseal};
+use crate::encoding::{DueRow, QueuedBody, QueuedRow, SessionRow, key, key::DueKey, seal, unseal};
 use crate::kv_persistence::page::{MAX_EXAMINED, go_past, is_full, next_row};
 use crate::kv_persistence::rows::{Found, Rows};
 use crate::kv_persistence::transaction::Transaction;
@@ -43,25 +43,22 @@ impl<S: KvSnapshot> Transaction<'_, S> {
                     continue;
                 }
             };
-            let body = match body {
-                None => QueuedBody::inline(message),
-                Some(body) => {
-                    if !displaced.is_empty() && is_stored {
-                        // What gave way may have been an earlier target's entry of this very message.
-                        is_stored = self.has(&key::body(body))?;
-                    }
-                    self.add_reference(body, message, is_stored)?;
-                    is_stored = true;
-                    QueuedBody::Row(body)
+            if let Some(body) = body {
+                if !displaced.is_empty() && is_stored {
+                    // What gave way may have been an earlier target's entry of this very message.
+                    is_stored = self.has(&key::body(body))?;
                 }
-            };
+                self.add_reference(body, message, is_stored)?;
+                is_stored = true;
+            }
             let seq = self.push(session, body, message, target);
             outcomes.push(TargetOutcome::Queued { seq, displaced });
         }
         Ok(outcomes)
     }
 
-    fn push(&mut self, mut session: SessionRow, body: QueuedBody, message: &Message, target: Target) -> Seq {
+    /// Puts an entry behind all others. `None`: its message stands in it.
+    fn push(&mut self, mut session: SessionRow, body: Option<u64>, message: &Message, target: Target) -> Seq {
         let (id, size) = (target.session, message.size_bytes() as u64);
         let seq = session.next_seq;
         session.next_seq = seq.next();
@@ -72,7 +69,7 @@ impl<S: KvSnapshot> Transaction<'_, S> {
         self.put_session(id, session);
         self.note_given(id, seq);
         let entry = QueuedRow {
-            body,
+            body: body.map_or(QueuedBody::Gone, QueuedBody::Row),
             size_bytes: size,
             expires_at: message.expires_at,
             qos: target.qos,
@@ -85,7 +82,12 @@ impl<S: KvSnapshot> Transaction<'_, S> {
             let due = DueRow { version: RecordVersion(seq.0) };
             self.put_new(key::due(at, &DueKey::Queued(id, seq)), &due);
         }
-        self.put_new(key::queued(id, seq), &entry);
+        let key = key::queued(id, seq);
+        let value = match body {
+            None => entry.seal_with(&key, message),
+            Some(_) => seal(&key, &entry),
+        };
+        self.put_new_sealed(key, value);
         seq
     }
 

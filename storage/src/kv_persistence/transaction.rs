@@ -8,6 +8,7 @@
 //! read once and written once a group.
 
 use std::collections::{BTreeMap, HashMap, btree_map};
+use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -31,7 +32,9 @@ pub(super) struct Transaction<'a, S> {
 pub(super) struct Pending<'a> {
     changes: BTreeMap<Bytes, Change>,
     /// What the changes of the batch at hand replaced, oldest first.
-    undo: Vec<(Bytes, Option<Change>)>,
+    undo: Vec<Undo>,
+    /// The key of the new row that was put last; empty when there is none, or when it was taken back.
+    last_new: Vec<u8>,
     /// The live sessions that were read or changed. No row of one is among the changes until the end.
     sessions: HashMap<SessionId, Held>,
     undo_sessions: Vec<(SessionId, Option<Held>)>,
@@ -48,6 +51,15 @@ pub(super) struct Change {
     /// `None`: it is removed.
     pub(super) value: Option<Bytes>,
     before: Before,
+}
+
+/// How a change is taken back.
+struct Undo {
+    key: Bytes,
+    /// `None`: the row was not changed before.
+    replaced: Option<Change>,
+    /// Whether the snapshot is still to be asked for what it has in its place.
+    unseen: bool,
 }
 
 /// What the snapshot has in the place of a change.
@@ -82,6 +94,7 @@ impl<'a> Pending<'a> {
         Pending {
             changes: BTreeMap::new(),
             undo: Vec::new(),
+            last_new: Vec::new(),
             sessions: HashMap::new(),
             undo_sessions: Vec::new(),
             spent,
@@ -93,6 +106,15 @@ impl<'a> Pending<'a> {
     /// The numbers that it has given, when there are no more to come.
     pub(super) fn take_numbers(&mut self) -> Numbers {
         std::mem::take(&mut self.numbers)
+    }
+
+    /// Whether the last change before a new row is one, too, of the same kind and session.
+    fn is_behind_another(&self, key: &[u8]) -> bool {
+        let before = (Bound::Unbounded, Bound::Excluded(key));
+        let last = self.changes.range::<[u8], _>(before).next_back();
+        last.is_some_and(|(last, change)| {
+            matches!(change.before, Before::New) && is_next_of_its_kind(last, key)
+        })
     }
 
     /// The changes, with the counters if something changes. What is changed is counted here, once a group.
@@ -139,8 +161,9 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         if result.is_err() {
             self.pending.counters.retained = retained;
             self.pending.numbers.given.truncate(given);
-            while let Some((key, before)) = self.pending.undo.pop() {
-                match before {
+            self.pending.last_new.clear();
+            while let Some(Undo { key, replaced, .. }) = self.pending.undo.pop() {
+                match replaced {
                     Some(change) => self.pending.changes.insert(key, change),
                     None => self.pending.changes.remove(&key),
                 };
@@ -164,19 +187,12 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     /// cannot be looked up cannot be written. What is new is looked up unless it is the next row behind another new one: an
     /// engine that keeps rows in pages has them in one.
     fn look_up_what_changes(&mut self) -> Result<()> {
-        for (key, _) in self.pending.undo.iter().filter(|(_, replaced)| replaced.is_none()) {
-            let is_known = match self.pending.changes.get(key).map(|change| change.before) {
-                Some(Before::Unknown) => false,
-                Some(Before::New) => self.is_behind_another(key),
-                Some(Before::Row(_)) | None => true,
-            };
-            if !is_known {
-                let before = Before::of(self.snapshot.get(key)?.as_deref());
-                if let Some(change) = self.pending.changes.get_mut(key)
-                    && let Before::Unknown = change.before
-                {
-                    change.before = before;
-                }
+        for Undo { key, .. } in self.pending.undo.iter().filter(|undo| undo.unseen) {
+            let before = Before::of(self.snapshot.get(key)?.as_deref());
+            if let Some(change) = self.pending.changes.get_mut(key)
+                && let Before::Unknown = change.before
+            {
+                change.before = before;
             }
         }
         for (id, _) in self.pending.undo_sessions.iter().filter(|(_, replaced)| replaced.is_none()) {
@@ -185,17 +201,6 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
             }
         }
         Ok(())
-    }
-
-    /// Whether the last change before this one is a new row, too, of the same kind and session.
-    fn is_behind_another(&self, key: &Bytes) -> bool {
-        let of_session = key.len().saturating_sub(size_of::<u64>());
-        let last = self.pending.changes.range(..key.clone()).next_back();
-        last.is_some_and(|(last, change)| {
-            matches!(change.before, Before::New)
-                && last.len() == key.len()
-                && last[..of_session] == key[..of_session]
-        })
     }
 
     /// Refuses what stores something new when there is no room for it.
@@ -265,6 +270,11 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     /// The same for a row whose key has a number in it that was not given before.
     pub(super) fn put_new<R: StoredRecord>(&mut self, key: Bytes, record: &R) {
         let value = seal(&key, record);
+        self.put_new_sealed(key, value);
+    }
+
+    /// The same for a row that is sealed already.
+    pub(super) fn put_new_sealed(&mut self, key: Bytes, value: Bytes) {
         self.change(key, Some(value), Before::New);
     }
 
@@ -288,17 +298,31 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
     }
 
     fn change(&mut self, key: Bytes, value: Option<Bytes>, before: Before) {
-        let replaced = match self.pending.changes.entry(key.clone()) {
+        let undo_key = key.clone();
+        let is_new = matches!(before, Before::New);
+        // Nearly always the row behind the one that was put last.
+        let known = match before {
+            Before::Unknown => false,
+            Before::New => {
+                is_next_of_its_kind(&self.pending.last_new, &key) || self.pending.is_behind_another(&key)
+            }
+            Before::Row(_) => true,
+        };
+        if is_new {
+            self.pending.last_new.clear();
+            self.pending.last_new.extend_from_slice(&key);
+        }
+        let undo = match self.pending.changes.entry(key) {
             btree_map::Entry::Occupied(mut change) => {
                 let before = change.get().before;
-                Some(change.insert(Change { value, before }))
+                Undo { key: undo_key, replaced: Some(change.insert(Change { value, before })), unseen: false }
             }
             btree_map::Entry::Vacant(place) => {
                 place.insert(Change { value, before });
-                None
+                Undo { key: undo_key, replaced: None, unseen: !known }
             }
         };
-        self.pending.undo.push((key, replaced));
+        self.pending.undo.push(undo);
     }
 
     pub(super) fn next_epoch(&mut self) -> Epoch {
@@ -341,6 +365,12 @@ impl<'a, S: KvSnapshot> Transaction<'a, S> {
         self.pending.counters.last_body += 1;
         self.pending.counters.last_body
     }
+}
+
+/// Whether a key is behind another one of the same kind and session: in the number that it ends with they differ alone.
+fn is_next_of_its_kind(last: &[u8], key: &[u8]) -> bool {
+    let of_session = key.len().saturating_sub(size_of::<u64>());
+    last.len() == key.len() && last[..of_session] == key[..of_session] && last < key
 }
 
 impl Before {
