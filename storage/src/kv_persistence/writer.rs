@@ -8,7 +8,8 @@
 //! Another thread syncs (`syncer`). Meanwhile the next group is ordered, and it is written when that sync has ended: the slower
 //! the sync, the larger the group. Those who waited for a commit often come back with their next batch right behind it, and the
 //! first of them would be a group of its own while the others wait for its sync. So the writer waits for as many as the last
-//! group had, and for no longer than a fraction of what that group's commit took.
+//! group had. What that saves is a sync, so it waits for no longer than a fraction of one: what it costs to write the rows
+//! themselves it costs in one group or in two, and meanwhile those who are not in the group are on their way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::{
     Result, SpentNumbers, StoreError, WriteBatch,
 };
 
-/// The longest wait for those who are expected back, as a part of the last commit.
+/// The longest wait for those who are expected back, as a part of the last sync.
 const PATIENCE_DIVISOR: u32 = 4;
 
 /// The longest wait for those who are expected back.
@@ -86,6 +87,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Behind a group of so many, when a sync took so long.
+    fn behind(size: usize, sync: Duration) -> Pace {
+        Pace { expected: size, patience: MAX_PATIENCE.min(sync / PATIENCE_DIVISOR) }
+    }
+
     /// How long a group of so many waits for more.
     fn wait(&self, has: usize, a_sync_is_under_way: bool, deadline: Instant) -> Wait {
         if a_sync_is_under_way {
@@ -186,7 +192,6 @@ impl<K: OrderedKv> Writer<K> {
 
     /// Writes the changes, and has them synced if somebody asked for that; answers the group then.
     fn commit(&mut self, group: Group, changes: &WriteBatch, numbers: Numbers, before: Counters) {
-        let begun = Instant::now();
         self.done.batches.fetch_add(group.size.0 as u64, Ordering::Relaxed);
         if let Err(error) = self.write(changes) {
             // Nothing of it was written, or the store is done for.
@@ -206,8 +211,7 @@ impl<K: OrderedKv> Writer<K> {
         } else {
             self.syncer.begin(group);
         }
-        let took = begun.elapsed().max(self.syncer.took());
-        self.pace = Pace { expected: size, patience: MAX_PATIENCE.min(took / PATIENCE_DIVISOR) };
+        self.pace = Pace::behind(size, self.syncer.took());
     }
 
     /// Writes the changes, when what was written before is synced as far as it is to be.
@@ -301,5 +305,21 @@ fn refuse(request: Request, error: &StoreError) {
         Request::Open(_, sender) => sender.send(Err(error.clone())),
         Request::Submit(_, sender) => sender.send(Err(error.clone())),
         Request::Close(sender) => sender.send(Err(error.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_expected_back_is_waited_for_as_long_as_a_part_of_a_sync() {
+        let pace = Pace::behind(64, Duration::from_micros(800));
+        assert_eq!(pace.patience, Duration::from_micros(200));
+        assert_eq!(Pace::behind(64, Duration::from_secs(1)).patience, MAX_PATIENCE);
+        let now = Instant::now();
+        assert!(matches!(pace.wait(63, false, now), Wait::Until(_)));
+        assert!(matches!(pace.wait(64, false, now), Wait::No));
+        assert!(matches!(pace.wait(64, true, now), Wait::UntilNudged), "nothing can be written yet");
     }
 }
