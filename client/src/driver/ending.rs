@@ -29,9 +29,12 @@ impl Driver {
         let left = self.leaving.as_ref().is_some_and(|leaving| leaving.farewell.is_some());
         let cause = Arc::new(if left { Cause::Asked } else { cause });
         self.tell(Status::Lost { cause: Arc::clone(&cause) });
-        // One that lasted is a success, also without an acknowledgement.
+        // One that lasted is a success, also without an acknowledgement, unless it owes one: a server may accept each and
+        // never acknowledge what it is sent on them.
         let lasted = self.accepted.take().map(|since| now().saturating_duration_since(since));
-        if lasted.is_some_and(|lasted| lasted > self.reconnect.longest_wait(self.attempt)) {
+        if lasted.is_some_and(|lasted| lasted > self.reconnect.longest_wait(self.attempt))
+            && self.machine.pending().next().is_none()
+        {
             self.attempt = 0;
         }
         let again = worth_another(&cause) && (self.was_connected || self.reconnect.from_the_start);

@@ -238,6 +238,30 @@ async fn a_server_that_accepts_and_closes_because_of_a_message_is_not_asked_for_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_never_acknowledges_is_not_asked_for_ever() {
+    let policy = Reconnect::default().waiting(Duration::from_secs(1), Duration::from_secs(8)).up_to(5);
+    let (client, mut peer, mut server) = connected_as(Client::builder(options()).reconnect(policy)).await;
+    let publishing = client.publish(message(QoS::AtLeastOnce, 1));
+    let serving = async {
+        peer.publish().await;
+        let mut connections = 0;
+        // Each lasts until the client gives it up.
+        while let Some(mut arrived) = server.arrives_or_not().await {
+            arrived.receive().await;
+            arrived.send(present()).await;
+            peer = arrived;
+            peer.publish().await;
+            connections += 1;
+            assert!(connections <= 5, "it is asked again and again");
+        }
+        connections
+    };
+    let (published, connections) = tokio::join!(publishing, serving);
+    assert!(published.unwrap_err().is_ended());
+    assert_eq!(connections, 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_are_counted_anew_behind_an_acknowledgement_or_a_connection_that_lasted() {
     let policy = Reconnect::default().waiting(Duration::from_secs(1), Duration::from_secs(8)).up_to(3);
     let (client, mut peer, mut server) = connected_as(Client::builder(options()).reconnect(policy)).await;
