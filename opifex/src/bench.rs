@@ -177,7 +177,7 @@ impl Run {
         let empty = self.plan.server.and_then(ServerProcess::usage);
         let connections = tokio::select! {
             connections = self.connect(self.parts()) => connections.map_err(not_begun)?,
-            signal = signals.next() => return Err(Failure::runtime(anyhow!("{signal} before the first message"))),
+            signal = signals.next() => return Err(Failure::Stopped(signal, anyhow!("{signal} before the first message"))),
         };
         let (plan, board) = (&self.plan, &self.board);
 

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Refused(ReasonCode, anyhow::Error),
     /// What was waited for did not come in the time that was given.
     TimedOut(anyhow::Error),
+    /// This signal stopped it before it had begun.
+    Stopped(&'static str, anyhow::Error),
 }
 
 impl fmt::Display for Failure {
@@ -41,7 +43,7 @@ impl Failure {
     }
 
     /// 1 for a failure, 2 for wrong usage; a server's refusal is the reason code of MQTT 5.0 that it gives, 128 and more;
-    /// 27 is mosquitto_sub's for a time that is over.
+    /// 27 is mosquitto_sub's for a time that is over; signals have the codes that shells give them.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.parts().1)
     }
@@ -52,8 +54,14 @@ impl Failure {
             Failure::Usage(error) => (error, 2),
             Failure::Refused(reason, error) => (error, (*reason).into()),
             Failure::TimedOut(error) => (error, 27),
+            Failure::Stopped(signal, error) => (error, interrupted(signal)),
         }
     }
+}
+
+/// The exit code of a program that a signal stopped before it was done, as shells have it.
+pub(crate) fn interrupted(signal: &str) -> u8 {
+    if signal == "SIGINT" { 130 } else { 143 }
 }
 
 /// Prints a reason as one line.

@@ -39,7 +39,7 @@ pub(crate) struct PubArgs {
     #[arg(short, long)]
     pub(crate) retain: bool,
     /// Publish the message so often.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "stdin_line")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "stdin_line")]
     pub(crate) repeat: u64,
     /// Seconds between the end of one message and the next of --repeat, such as 0.5.
     #[arg(long, value_name = "SECS", default_value = "0", value_parser = seconds)]

@@ -6,7 +6,7 @@ use anyhow::{Error, anyhow};
 use opifex_client::{Address, Cause};
 use opifex_packet::Properties;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
 /// The exit code of a client's command.
 pub(crate) fn end(outcome: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
@@ -20,7 +20,7 @@ pub(crate) fn end(outcome: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
 
 /// The exit code of a program that a signal stopped before it was done, as shells have it.
 pub(crate) fn interrupted(signal: &str) -> ExitCode {
-    ExitCode::from(if signal == "SIGINT" { 130 } else { 143 })
+    ExitCode::from(failure::interrupted(signal))
 }
 
 /// What failed, by whose fault.

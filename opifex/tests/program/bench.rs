@@ -192,6 +192,18 @@ fn stopped(child: std::process::Child) -> Value {
 }
 
 #[test]
+fn a_signal_while_it_connects_is_told_by_the_exit_code() {
+    // It takes the connections and answers none.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let child = endless(silent.local_addr().unwrap(), &[]);
+    let _connection = silent.accept().unwrap();
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143), "{output:?}");
+}
+
+#[test]
 fn as_many_threads_drive_the_connections_as_the_flag_asks() {
     for (flags, expected) in [(&[][..], 0), (&["--threads", "3"][..], 3)] {
         let faulty = Faulty::new(Fault::None);

@@ -146,7 +146,7 @@ fn a_client_that_is_stopped_disconnects_and_its_will_is_not_published() {
 
 #[test]
 fn wrong_flags_are_one_line_and_exit_code_2() {
-    let wrong: [(&[&str], &str); 20] = [
+    let wrong: [(&[&str], &str); 21] = [
         (&["-m", "x"], "there is no topic: add -t TOPIC"),
         (&["-t", "t"], "there is no message: add -m TEXT"),
         (&["-t", "a/#", "-m", "x"], "'a/#' for '--topic <TOPIC>'"),
@@ -154,6 +154,7 @@ fn wrong_flags_are_one_line_and_exit_code_2() {
         (&["-t", "t", "-m", "x", "-n"], "cannot be used with '--null-message'"),
         (&["-t", "t", "-l", "-s"], "cannot be used with"),
         (&["-t", "t", "-l", "--repeat", "2"], "cannot be used with"),
+        (&["-t", "t", "-m", "x", "--repeat", "0"], "'0' for '--repeat <N>'"),
         (&["-t", "t", "-m", "x", "-q", "3"], "3 is no QoS"),
         (&["-t", "t", "-m", "x", "-p", "0"], "'0' for '--port <PORT>'"),
         (&["-t", "t", "-m", "x", "-V", "4"], "expected 5, 311 or 31"),
