@@ -6,12 +6,11 @@
 //! `cargo bench -p opifex-broker --bench durable_publish -- sqlite|sled [in flight of each publisher, 20]`. The store
 //! lies below the current directory; where a sync costs nothing (a tmpfs) what is left is the processor's work.
 //!
-//! Last runs, 2026-11-23, b5cfd0a, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite 0.79 [0.75..0.85]
-//! with 20 in flight (261,000 to 276,000 acknowledged a second, 880 to 915 a sync); sled 0.64 [0.56..0.71] with 20
-//! (132,000 to 153,000, 880 to 1,010 a sync; the loop's best batch is 1,024, 256,000 a second). SQLite with 1 in flight, at c6cd834:
-//! 0.41 [0.37..0.47] (46,000, 46 a sync). The aim is 0.70. SQLite's loop runs a statement for each row; the store one for up to 32.
-//! Behind those runs sled's loop was given rows as long as the store's, the mark's among them, and the store's cache (its entries
-//! were 2 % shorter); the store came to order a message in a fifth fewer instructions. That is not in the figures yet.
+//! Last runs, 2026-11-23, 2 cores for broker and clients, median ratio [lowest..highest]: SQLite, at b5cfd0a, 0.79 [0.75..0.85]
+//! with 20 in flight (261,000 to 276,000 acknowledged a second, 880 to 915 a sync), and at c6cd834 with 1 in flight 0.41
+//! [0.37..0.47] (46,000, 46 a sync); sled, at 6453947, 0.73 [0.63..0.90] with 20 (94,000 to 122,000, 640 to 675 a sync; the loop's
+//! best batch is 1,024, 144,000 a second): undecided. The aim is 0.70. SQLite's loop runs a statement for each row; the store one
+//! for up to 32.
 
 mod broker_side;
 #[path = "../../../storage-sled/examples/group_commit/bare_loop.rs"]
